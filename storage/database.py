@@ -1,0 +1,117 @@
+"""One relational database, SQLite or PostgreSQL, behind one door."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.schema import Table
+
+from schemas.errors import InvalidValue, Undecidable
+
+BUSY_TIMEOUT_S: Final = 5
+"""How long SQLite waits for another process's write before it says that the database is locked."""
+
+DRIVERS: Final = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+
+WRITING: Final = "penstock_writing"
+"""Execution option that marks a connection whose transactions write."""
+
+
+class Database:
+    """A pool of connections to a database that `storage.migrate` has brought up to date.
+
+    `reading` and `writing` raise Undecidable when the database cannot be asked: out of reach, locked by another
+    process for longer than the busy timeout, or not migrated.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    async def open(cls, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> "Database":
+        """Takes no connection yet: the first transaction does."""
+        return cls(_engine(database_address(url), busy_timeout_s))
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads."""
+        async with _translated(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that is committed when the block ends and undone when it raises."""
+        async with _translated(), self._engine.connect() as connection:
+            await connection.execution_options(**{WRITING: True})
+            async with connection.begin():
+                yield connection
+
+    def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
+        """An INSERT with the dialect's own `on_conflict_…`, which SQLAlchemy's common language lacks."""
+        if self._engine.dialect.name == "postgresql":
+            return postgresql.insert(table)
+        return sqlite.insert(table)
+
+
+def database_address(url: str) -> URL:
+    """`url` with the asynchronous driver's name in it; libpq's `sslmode` is `ssl` to asyncpg."""
+    try:
+        address = make_url(url)
+        address = address.set(drivername=DRIVERS[address.drivername.partition("+")[0]])
+    except (ArgumentError, KeyError) as exc:
+        message = "The database must be given as sqlite:///path or postgresql://user:password@host/name."
+        raise InvalidValue(message, param="database") from exc
+    if mode := address.query.get("sslmode"):
+        address = address.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
+    return address
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as exc:
+        raise Undecidable(f"The database cannot be asked: {type(exc).__name__}.") from exc
+
+
+def _engine(address: URL, busy_timeout_s: float) -> AsyncEngine:
+    if address.get_backend_name() == "postgresql":
+        return create_async_engine(address, pool_pre_ping=True)
+    engine = create_async_engine(address, connect_args={"timeout": busy_timeout_s})
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    """Transactions are begun by `_begin_sqlite`, so the driver must begin none of its own.
+
+    WAL lets readers go on while one process writes; in it, `synchronous=NORMAL` could lose the last commits of
+    a machine that loses power, and a charge that is gone after its offset was committed is gone for good.
+    """
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A writer takes SQLite's one write lock at once.
+
+    Having read first, it would be refused whatever the busy timeout if another process wrote in between.
+    """
+    writing = connection.get_execution_options().get(WRITING, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
