@@ -1,0 +1,157 @@
+"""Limits of an account, reserved before the work and settled after it.
+
+Requests and tokens are buckets that refill continuously, as large as one minute's allowance. A request in flight
+holds a lease that ends by itself, so a crash leaks no slot. One script decides all of it at once, by the server's
+clock: what is refused has cost nothing.
+
+    penstock:limits:{account}[:model]          hash  requests, tokens (levels), at_ms
+    penstock:in-flight:{account}[:model]       zset  lease → end of the lease, ms
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from schemas.access import Limits
+from storage.line import Line, Script
+from storage.redis_wire import Argument
+
+BUCKET_KEEP_MS: Final = 120_000
+"""A bucket untouched for longer than its minute is full, so it need not be kept."""
+
+UNLIMITED: Final = 0
+
+RESERVE: Final = Script("""
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local lease, lease_ms, tokens = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local scopes = #KEYS / 2
+local levels = {}
+
+local function level(stored, capacity, elapsed_ms)
+  if not stored then return capacity end
+  return math.min(capacity, tonumber(stored) + elapsed_ms * capacity / 60000)
+end
+
+for scope = 1, scopes do
+  local bucket, leases = KEYS[2 * scope - 1], KEYS[2 * scope]
+  local requests_cap = tonumber(ARGV[3 * scope + 1])
+  local tokens_cap = tonumber(ARGV[3 * scope + 2])
+  local in_flight_cap = tonumber(ARGV[3 * scope + 3])
+  local stored = redis.call('HMGET', bucket, 'requests', 'tokens', 'at_ms')
+  local elapsed_ms = stored[3] and math.max(0, now_ms - tonumber(stored[3])) or 0
+  local requests = level(stored[1], requests_cap, elapsed_ms)
+  local left = level(stored[2], tokens_cap, elapsed_ms)
+  levels[scope] = {requests, left}
+  if requests_cap > 0 and requests < 1 then
+    return {'requests', scope, math.ceil((1 - requests) * 60000 / requests_cap), math.floor(requests), math.floor(left)}
+  end
+  if tokens_cap > 0 and left < tokens then
+    local wait_ms = tokens > tokens_cap and -1 or math.ceil((tokens - left) * 60000 / tokens_cap)
+    return {'tokens', scope, wait_ms, math.floor(requests), math.floor(left)}
+  end
+  if in_flight_cap > 0 then
+    redis.call('ZREMRANGEBYSCORE', leases, '-inf', now_ms)
+    if redis.call('ZCARD', leases) >= in_flight_cap then
+      return {'in_flight', scope, 1000, math.floor(requests), math.floor(left)}
+    end
+  end
+end
+
+local reply = {'granted', 0, 0}
+for scope = 1, scopes do
+  local bucket, leases = KEYS[2 * scope - 1], KEYS[2 * scope]
+  local requests, left = levels[scope][1], levels[scope][2]
+  if tonumber(ARGV[3 * scope + 1]) > 0 then requests = requests - 1 end
+  if tonumber(ARGV[3 * scope + 2]) > 0 then left = left - tokens end
+  redis.call('HSET', bucket, 'requests', tostring(requests), 'tokens', tostring(left), 'at_ms', now_ms)
+  redis.call('PEXPIRE', bucket, ARGV[#ARGV])
+  if tonumber(ARGV[3 * scope + 3]) > 0 then
+    redis.call('ZADD', leases, now_ms + lease_ms, lease)
+    if redis.call('PTTL', leases) < lease_ms then redis.call('PEXPIRE', leases, lease_ms) end
+  end
+  reply[#reply + 1] = math.floor(requests)
+  reply[#reply + 1] = math.floor(left)
+end
+return reply
+""")
+
+SETTLE: Final = Script("""
+local scopes = #KEYS / 2
+for scope = 1, scopes do
+  local tokens = redis.call('HGET', KEYS[2 * scope - 1], 'tokens')
+  if tokens then redis.call('HSET', KEYS[2 * scope - 1], 'tokens', tostring(tonumber(tokens) + ARGV[2])) end
+  redis.call('ZREM', KEYS[2 * scope], ARGV[1])
+end
+return 1
+""")
+
+Refused = Literal["requests", "tokens", "in_flight"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What one set of limits is counted against; `model` None counts all of the account's."""
+
+    account: str
+    model: str | None
+    limits: Limits
+
+    def keys(self) -> tuple[Argument, Argument]:
+        tail = f"{{{self.account}}}" if self.model is None else f"{{{self.account}}}:{self.model}"
+        return f"penstock:limits:{tail}", f"penstock:in-flight:{tail}"
+
+    def caps(self) -> tuple[Argument, Argument, Argument]:
+        limits = self.limits
+        return (
+            limits.requests_per_min or UNLIMITED,
+            limits.tokens_per_min or UNLIMITED,
+            limits.in_flight or UNLIMITED,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is left of one scope's allowance."""
+
+    scope: Scope
+    requests_left: int
+    tokens_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`refused` None is a grant. `standings` has the refusing scope, or all of them.
+
+    `retry_after_ms` None says that waiting does not help: more tokens are asked for than a minute allows.
+    """
+
+    refused: Refused | None
+    standings: tuple[Standing, ...]
+    retry_after_ms: int | None = 0
+
+
+class LimitStore:
+    """Raises Undecidable when Redis is out of reach: there is no falling back to limits of one process."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    async def reserve(self, scopes: tuple[Scope, ...], lease: str, lease_ms: int, tokens: int) -> Verdict:
+        """Takes one request, `tokens` and a slot from every scope, or nothing from any."""
+        reply = await self._line.run(
+            RESERVE, _keys(scopes), lease, lease_ms, tokens, *(cap for s in scopes for cap in s.caps()), BUCKET_KEEP_MS
+        )
+        if reply[0] == b"granted":
+            left = reply[3:]
+            return Verdict(None, tuple(Standing(s, left[2 * i], left[2 * i + 1]) for i, s in enumerate(scopes)))
+        scope = scopes[reply[1] - 1]
+        refused: Refused = reply[0].decode()
+        return Verdict(refused, (Standing(scope, reply[3], reply[4]),), None if reply[2] < 0 else reply[2])
+
+    async def settle(self, scopes: tuple[Scope, ...], lease: str, unused_tokens: int) -> None:
+        """Gives the slot back, and the tokens that were reserved and not used; negative takes more."""
+        await self._line.run(SETTLE, _keys(scopes), lease, unused_tokens)
+
+
+def _keys(scopes: tuple[Scope, ...]) -> tuple[Argument, ...]:
+    return tuple(key for scope in scopes for key in scope.keys())

@@ -1,0 +1,127 @@
+"""Commands to Redis whose replies are awaited, many at a time over one socket."""
+
+import asyncio
+import hashlib
+import logging
+from collections import deque
+from typing import Final
+
+import hiredis
+
+from schemas.errors import Undecidable
+from storage.redis_wire import Argument, RedisAddress, RedisWire, Reply, open_wire
+
+REPLY_TIMEOUT_S: Final = 2.0
+RECONNECT_FIRST_S: Final = 0.05
+RECONNECT_LAST_S: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Script:
+    """A Lua script, sent by its digest."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+class Line:
+    """A full-duplex connection that mends itself.
+
+    Commands leave in the order of the calls; a call made while there is no connection, and every call that a lost
+    connection leaves without a reply, raises Undecidable: the command may or may not have been carried out.
+    A server that is silent for REPLY_TIMEOUT_S is treated as lost.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._address = RedisAddress.parse(url)
+        self._wire: RedisWire | None = None
+        self._waiting: deque[tuple[float, asyncio.Future[Reply]]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._keeper: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
+        self.connected = asyncio.Event()
+
+    async def open(self) -> None:
+        """Returns with a working connection. Raises Undecidable."""
+        try:
+            await self._connect()
+        except (OSError, TimeoutError, hiredis.ReplyError) as failure:
+            raise Undecidable(f"Redis cannot be reached: {failure}") from failure
+        self._keeper = asyncio.create_task(self._keep(), name="redis-line")
+
+    async def close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._wire is not None:
+            self._wire.close()
+
+    def call(self, *command: Argument) -> asyncio.Future[Reply]:
+        """Sends one command; the future holds its reply, or Undecidable, or hiredis.ReplyError."""
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        if self._wire is None:
+            future.set_exception(Undecidable("Redis is out of reach.", retry_after_s=1))
+        else:
+            self._waiting.append((self._loop.time(), future))
+            self._wire.send(*command)
+        return future
+
+    async def run(self, script: Script, keys: tuple[Argument, ...], *arguments: Argument) -> Reply:
+        """Runs a script, by its text where the server does not know it yet."""
+        try:
+            return await self.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
+        except hiredis.ReplyError as failure:
+            if not str(failure).startswith("NOSCRIPT"):
+                raise
+            return await self.call("EVAL", script.source, len(keys), *keys, *arguments)
+
+    async def _connect(self) -> None:
+        self._lost.clear()
+        self._wire = await open_wire(self._address, self._answered, self._on_lost)
+        self.connected.set()
+
+    def _answered(self, reply: Reply) -> None:
+        _, future = self._waiting.popleft()
+        if future.done():
+            return
+        if isinstance(reply, Exception):
+            future.set_exception(reply)
+        else:
+            future.set_result(reply)
+
+    def _on_lost(self) -> None:
+        self._wire = None
+        self.connected.clear()
+        waiting, self._waiting = self._waiting, deque()
+        for _, future in waiting:
+            if not future.done():
+                future.set_exception(Undecidable("The connection to Redis was lost.", retry_after_s=1))
+        self._lost.set()
+
+    async def _keep(self) -> None:
+        while True:
+            await self._until_lost()
+            log.warning("redis_lost")
+            await self._reconnect()
+            log.info("redis_back")
+
+    async def _until_lost(self) -> None:
+        while not self._lost.is_set():
+            try:
+                async with asyncio.timeout(REPLY_TIMEOUT_S / 4):
+                    await self._lost.wait()
+            except TimeoutError:
+                if self._waiting and self._loop.time() - self._waiting[0][0] > REPLY_TIMEOUT_S and self._wire:
+                    self._wire.close()
+
+    async def _reconnect(self) -> None:
+        pause_s = RECONNECT_FIRST_S
+        while self._wire is None:
+            try:
+                await self._connect()
+            except (OSError, TimeoutError, hiredis.ReplyError) as failure:
+                log.debug("redis_unreachable", extra={"reason": str(failure)})
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RECONNECT_LAST_S)

@@ -1,0 +1,120 @@
+"""One socket to Redis or Valkey: commands out in batches, replies in as they come.
+
+redis-py waits for each reply before it sends the next command on a connection. The hot path may not: a first chunk
+never waits for the publish before it. So this speaks RESP itself, with the parser and packer that redis-py uses.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import hiredis
+from redis.asyncio.connection import SSLConnection, parse_url
+
+Argument = str | bytes | int | float
+Reply = Any
+
+CONNECT_TIMEOUT_S: Final = 2.0
+
+
+@dataclass(frozen=True)
+class RedisAddress:
+    """Where a server listens, from redis://, rediss:// or unix://."""
+
+    host: str
+    port: int
+    path: str | None
+    username: str | None
+    password: str | None
+    db: int
+    tls: bool
+
+    @classmethod
+    def parse(cls, url: str) -> "RedisAddress":
+        """Raises ValueError for a URL of another scheme."""
+        found = parse_url(url)
+        return cls(
+            host=str(found.get("host", "127.0.0.1")),
+            port=int(found.get("port", 6379)),
+            path=found.get("path"),
+            username=found.get("username"),
+            password=found.get("password"),
+            db=int(found.get("db", 0)),
+            tls=found.get("connection_class") is SSLConnection,
+        )
+
+
+class RedisWire(asyncio.Protocol):
+    """Hands every reply, in order, to `on_reply`, and says once to `on_lost` that the socket is gone."""
+
+    def __init__(self, on_reply: Callable[[Reply], None], on_lost: Callable[[], None]) -> None:
+        self._on_reply = on_reply
+        self._on_lost = on_lost
+        self._reader = hiredis.Reader()
+        self._loop = asyncio.get_running_loop()
+        self._out: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+
+    def send(self, *command: Argument) -> None:
+        """Sends with everything else that is said in this turn of the event loop."""
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(hiredis.pack_command(command))
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        while (reply := self._reader.gets()) is not False:
+            self._on_reply(reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._on_lost()
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if self._transport is not None:
+            self._transport.write(b"".join(out))
+
+
+async def open_wire(
+    address: RedisAddress, on_reply: Callable[[Reply], None], on_lost: Callable[[], None]
+) -> RedisWire:
+    """Connects, authenticates and selects the database. Raises OSError or hiredis.ReplyError."""
+    loop = asyncio.get_running_loop()
+    greetings: asyncio.Queue[Reply] = asyncio.Queue()
+    wire = RedisWire(greetings.put_nowait, lambda: greetings.put_nowait(ConnectionResetError("lost while greeting")))
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            if address.path is not None:
+                await loop.create_unix_connection(lambda: wire, address.path)
+            else:
+                tls = ssl.create_default_context() if address.tls else None
+                await loop.create_connection(lambda: wire, address.host, address.port, ssl=tls)
+            for command in _greeting(address):
+                wire.send(*command)
+                if isinstance(reply := await greetings.get(), Exception):
+                    raise reply
+    except BaseException:
+        wire.close()
+        raise
+    wire._on_reply, wire._on_lost = on_reply, on_lost
+    return wire
+
+
+def _greeting(address: RedisAddress) -> list[tuple[Argument, ...]]:
+    commands: list[tuple[Argument, ...]] = []
+    if address.password is not None:
+        user = (address.username,) if address.username else ()
+        commands.append(("AUTH", *user, address.password))
+    commands.append(("SELECT", address.db))
+    return commands

@@ -1,0 +1,29 @@
+"""The settings every part reads, once, at its composition root."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StorageSettings(BaseSettings):
+    """Where bytes rest; each field is the environment variable `PENSTOCK_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", extra="ignore")
+
+    kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma separated")
+    redis: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey; redis://, rediss:// or unix://")
+    database: str = Field("sqlite:///.penstock/penstock.db", description="SQLite or PostgreSQL, as a SQLAlchemy URL")
+    objects: Path = Field(Path(".penstock/objects"), description="Folder that holds bodies too large for Kafka")
+    catalog: str = Field("", description="The operator's catalogue files, separated like PATH")
+
+
+class ObserveSettings(BaseSettings):
+    """What a part tells about itself; each field is the environment variable `PENSTOCK_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", extra="ignore")
+
+    log_level: str = Field("info", description="debug, info, warning or error")
+    log_format: str = Field("json", description="json, or console for a person")
+    metrics_port: int = Field(0, description="Port of Prometheus /metrics in worker and streams; 0 opens none")
+    otlp_endpoint: str = Field("", description="OTLP/HTTP endpoint for traces; empty sends none")
