@@ -1,0 +1,39 @@
+"""Engines by the name that a catalogue row gives them."""
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol, cast, runtime_checkable
+
+from schemas.catalog import EngineName, Model
+from workers.engine import TextEngine
+from workers.engines.setup import SetupError, secret
+
+Constructor = Callable[[Model, str | None], TextEngine]
+
+# By name and not by import: a worker without the `embedded` extra has no llama.cpp, and needs none.
+_ENGINES: Final[Mapping[EngineName, str]] = {
+    "openai_compatible": "workers.engines.openai_compatible:OpenAICompatible",
+    "llama_cpp": "workers.engines.llama_cpp:LlamaCpp",
+}
+
+
+@runtime_checkable
+class Starts(Protocol):
+    """An engine that must be made ready, once, before it is asked. `start` raises SetupError when it cannot be."""
+
+    async def start(self) -> None: ...
+
+
+def build(model: Model, environment: Mapping[str, str]) -> TextEngine:
+    """The engine of a row, which has opened nothing yet.
+
+    Raises SetupError, whose message is one line for the operator: a secret that is missing from `environment`,
+    an engine option that does not exist, an engine whose package is not installed.
+    """
+    try:
+        constructor = cast(Constructor, pkgutil.resolve_name(_ENGINES[model.engine]))
+    except ModuleNotFoundError as exc:
+        raise SetupError(
+            f"model '{model.id}': engine {model.engine} needs the package '{exc.name}', which is not installed here"
+        ) from exc
+    return constructor(model, secret(model, environment))
