@@ -2,9 +2,21 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from difflib import get_close_matches
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from schemas.errors import ModelNotFound
 from schemas.usage import Price
@@ -17,7 +29,7 @@ LaneName = Annotated[str, Field(pattern=r"^[a-z]+\.[a-z0-9-]{1,64}$")]
 
 
 class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Rule(_Row):
@@ -45,13 +57,40 @@ CHAT_PARAMETERS: Final[Mapping[str, Rule]] = {
 }
 """What an OpenAI-compatible chat model without tools accepts; OpenAI's own ranges."""
 
+EXTRA_PARAMETERS: Final[Mapping[str, Rule]] = {
+    "top_k": Rule(min=-1),
+    "min_p": Rule(min=0, max=1),
+    "repetition_penalty": Rule(min=0),
+}
+"""What a row may add: vLLM's extensions, in vLLM's ranges. Nothing else has a place in a canonical chat."""
+
+PARAMETERS: Final[Mapping[str, Rule]] = {**CHAT_PARAMETERS, **EXTRA_PARAMETERS}
+
+
+def _known(name: str) -> str:
+    if name not in PARAMETERS:
+        near = get_close_matches(name, PARAMETERS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(PARAMETERS))}"
+        raise ValueError(f"unknown parameter '{name}'; {hint}")
+    return name
+
+
+def _rule_or_off(value: Any) -> str:
+    return "(off)" if value is False else "(rule)"
+
+
+ParameterName = Annotated[str, AfterValidator(_known)]
+RuleOrOff = Annotated[
+    Annotated[Rule, Tag("(rule)")] | Annotated[Literal[False], Tag("(off)")], Discriminator(_rule_or_off)
+]
+
 
 class TokenPrice(_Row):
     """US dollars for a million tokens, to the micro-dollar."""
 
-    input_usd_per_mtok: Decimal = Field(Decimal(0), ge=0, max_digits=12, decimal_places=6)
-    cached_input_usd_per_mtok: Decimal | None = Field(None, ge=0, max_digits=12, decimal_places=6)
-    output_usd_per_mtok: Decimal = Field(Decimal(0), ge=0, max_digits=12, decimal_places=6)
+    input_usd_per_mtok: Decimal = Field(default=Decimal(0), ge=0, max_digits=12, decimal_places=6)
+    cached_input_usd_per_mtok: Decimal | None = Field(default=None, ge=0, max_digits=12, decimal_places=6)
+    output_usd_per_mtok: Decimal = Field(default=Decimal(0), ge=0, max_digits=12, decimal_places=6)
 
     def microusd(self) -> Price:
         cached = self.input_usd_per_mtok if self.cached_input_usd_per_mtok is None else self.cached_input_usd_per_mtok
@@ -65,9 +104,9 @@ class TokenPrice(_Row):
 class Timeouts(_Row):
     """How long an engine may take; `silence_s` is the longest gap between two chunks."""
 
-    connect_s: float = Field(5, gt=0)
-    first_chunk_s: float = Field(120, gt=0)
-    silence_s: float = Field(60, gt=0)
+    connect_s: float = Field(default=5, gt=0)
+    first_chunk_s: float = Field(default=120, gt=0)
+    silence_s: float = Field(default=60, gt=0)
 
 
 class Model(_Row):
@@ -86,22 +125,25 @@ class Model(_Row):
     engine: EngineName
     lane: LaneName = "text.default"
     base_url: AnyHttpUrl | None = None
-    upstream_model: str | None = Field(None, description="The engine's own name for the model; default: id")
-    api_key_env: str | None = Field(None, description="Environment variable of the worker that holds the secret")
+    upstream_model: str | None = Field(default=None, description="The engine's own name for the model; default: id")
+    api_key_env: str | None = Field(
+        default=None, description="Environment variable of the worker that holds the secret"
+    )
     context_tokens: int = Field(gt=0)
     max_output_tokens: int = Field(gt=0)
-    parameters: dict[str, Rule | bool] = Field(
-        default_factory=dict, description="Differences from the modality's defaults; false takes a parameter away"
+    parameters: dict[ParameterName, RuleOrOff] = Field(
+        default_factory=dict,
+        description="Differences from CHAT_PARAMETERS: bounds change one by one, true adds, false takes away",
     )
     price: TokenPrice = TokenPrice()
     timeouts: Timeouts = Timeouts()
-    deadline_s: float = Field(600, gt=0, description="From acceptance to the job's end")
-    attempts: int = Field(3, ge=1, le=10, description="Tries at the engine before the first chunk")
+    deadline_s: float = Field(default=600, gt=0, description="From acceptance to the job's end")
+    attempts: int = Field(default=3, ge=1, le=10, description="Tries at the engine before the first chunk")
     engine_options: dict[str, Any] = Field(default_factory=dict, description="What only this engine understands")
 
     @field_validator("parameters", mode="before")
     @classmethod
-    def _true_is_a_rule_without_bounds(cls, value: object) -> object:
+    def _true_changes_no_bound(cls, value: object) -> object:
         return {k: {} if v is True else v for k, v in value.items()} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
@@ -110,16 +152,29 @@ class Model(_Row):
             raise ValueError("engine openai_compatible needs a base_url, as in http://gpu-host:8000/v1")
         if self.max_output_tokens > self.context_tokens:
             raise ValueError("max_output_tokens is larger than context_tokens")
+        for name, rule in self._rules.items():
+            if rule.min is not None and rule.max is not None and rule.min > rule.max:
+                raise ValueError(f"parameters.{name}: min {rule.min:g} is larger than max {rule.max:g}")
         return self
 
     @property
     def upstream_name(self) -> str:
         return self.upstream_model or self.id
 
-    def rules(self) -> dict[str, Rule]:
+    def rules(self) -> Mapping[str, Rule]:
         """Every parameter the model accepts, with its bounds."""
-        merged: dict[str, Rule | bool] = {**CHAT_PARAMETERS, **self.parameters}
-        return {name: rule for name, rule in merged.items() if isinstance(rule, Rule)}
+        return self._rules
+
+    @cached_property
+    def _rules(self) -> Mapping[str, Rule]:
+        rules = dict(CHAT_PARAMETERS)
+        for name, difference in self.parameters.items():
+            if isinstance(difference, Rule):
+                given = {field: getattr(difference, field) for field in difference.model_fields_set}
+                rules[name] = PARAMETERS[name].model_copy(update=given)
+            else:
+                rules.pop(name, None)
+        return rules
 
 
 class Catalog:

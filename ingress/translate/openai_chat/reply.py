@@ -1,0 +1,73 @@
+"""A chat completion as one reply: a fold over the same chunks that would have been streamed."""
+
+from collections.abc import Sequence
+from typing import Any, Final, assert_never
+
+import msgspec
+
+from ingress.translate.openai_chat.bodies import completion_id, end_error, usage_body
+from schemas.chunks import Chunk, Ended, Finish, FinishReason, TextDelta, UsageReport
+from schemas.errors import ErrorData
+from schemas.usage import Usage
+
+ENCODE: Final = msgspec.json.Encoder().encode
+
+
+class _Choice:
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.logprobs: list[dict[str, Any]] | None = None
+        self.finish_reason: FinishReason | None = None
+
+    def body(self, index: int) -> dict[str, Any]:
+        logprobs = None if self.logprobs is None else {"content": self.logprobs, "refusal": None}
+        message = {"role": "assistant", "content": "".join(self.texts), "refusal": None}
+        return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": self.finish_reason}
+
+
+class ReplyFold:
+    """Gathers one completion. After the end, either `error` says why there is no reply or `reply` gives it."""
+
+    def __init__(self, job_id: str, model: str, created: int) -> None:
+        self._head = {"id": completion_id(job_id), "object": "chat.completion", "created": created, "model": model}
+        self._choices: dict[int, _Choice] = {}
+        self.usage = Usage()
+        self.error: ErrorData | None = None
+        self.ended = False
+
+    def add(self, chunks: Sequence[Chunk]) -> None:
+        for chunk in chunks:
+            if self.ended:
+                return
+            match chunk:
+                case TextDelta():
+                    self._text(chunk)
+                case Finish(reason=reason, choice=choice):
+                    self._choice(choice).finish_reason = reason
+                case UsageReport(usage=usage):
+                    self.usage = usage
+                case Ended():
+                    self._end(chunk)
+                case _:
+                    assert_never(chunk)
+
+    def reply(self) -> bytes:
+        """The body of the whole completion, its choices by index."""
+        choices = [choice.body(index) for index, choice in sorted(self._choices.items())]
+        return ENCODE({**self._head, "choices": choices, "usage": usage_body(self.usage)})
+
+    def _text(self, delta: TextDelta) -> None:
+        choice = self._choice(delta.choice)
+        choice.texts.append(delta.text)
+        if delta.logprobs is not None:
+            choice.logprobs = [] if choice.logprobs is None else choice.logprobs
+            choice.logprobs += delta.logprobs
+
+    def _choice(self, index: int) -> _Choice:
+        return self._choices.setdefault(index, _Choice())
+
+    def _end(self, ended: Ended) -> None:
+        self.ended = True
+        self.usage = ended.usage
+        finished = all(choice.finish_reason is not None for choice in self._choices.values())
+        self.error = end_error(ended, finished=bool(self._choices) and finished)

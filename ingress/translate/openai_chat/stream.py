@@ -1,0 +1,98 @@
+"""A chat completion as server-sent events."""
+
+from collections.abc import Sequence
+from typing import Any, Final, assert_never
+
+import msgspec
+
+from ingress.errors import openai_error_frame
+from ingress.translate.openai_chat.bodies import completion_id, end_error, usage_body
+from schemas.chunks import Chunk, Ended, Finish, TextDelta, UsageReport
+
+ENCODE: Final = msgspec.json.Encoder().encode
+DONE: Final = b"data: [DONE]\n\n"
+
+LINE_BREAKS: Final = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
+"""What some clients take for the end of a line though JSON does not escape it: NEL, and Unicode's two separators."""
+
+
+class StreamWriter:
+    """Writes one completion's events; what a client would read is complete after every call.
+
+    The role travels with the first event of each choice, whatever that is. A job that failed ends with an error
+    frame and nothing that looks like a clean stop. Nothing is written after the end.
+    """
+
+    def __init__(self, job_id: str, model: str, created: int, include_usage: bool) -> None:
+        head = {"id": completion_id(job_id), "object": "chat.completion.chunk", "created": created, "model": model}
+        self._head = b"data: " + ENCODE(head)[:-1]
+        self._include_usage = include_usage
+        usage = b',"usage":null' if include_usage else b""
+        self._close = b"}]" + usage + b"}\n\n"
+        self._plain_end = b'},"logprobs":null,"finish_reason":null' + self._close
+        self._prefixes: dict[int, bytes] = {}
+        self._unfinished: set[int] = set()
+        self._ended = False
+
+    def write(self, chunks: Sequence[Chunk]) -> bytes:
+        """The events of all that is given, in its order."""
+        events: list[bytes] = []
+        for chunk in chunks:
+            if self._ended:
+                break
+            match chunk:
+                case TextDelta():
+                    self._text(chunk, events)
+                case Finish():
+                    self._finish(chunk, events)
+                case Ended():
+                    self._end(chunk, events)
+                case UsageReport():
+                    pass
+                case _:
+                    assert_never(chunk)
+        return b"".join(events)
+
+    def _text(self, delta: TextDelta, events: list[bytes]) -> None:
+        text = delta.text
+        quoted = ENCODE(text) if text.isascii() else _in_one_line(ENCODE(text))
+        prefix = self._prefixes.get(delta.choice) or self._open(delta.choice, events)
+        if delta.logprobs is None:
+            events += (prefix, b'"content":', quoted, self._plain_end)
+        else:
+            logprobs = _in_one_line(ENCODE(_logprobs(delta.logprobs)))
+            events += (prefix, b'"content":', quoted, b'},"logprobs":', logprobs, b',"finish_reason":null', self._close)
+
+    def _finish(self, finish: Finish, events: list[bytes]) -> None:
+        known = finish.choice in self._prefixes
+        prefix = self._prefixes.get(finish.choice) or self._open(finish.choice, events)
+        content = b"" if known else b'"content":""'
+        events += (prefix, content, b'},"logprobs":null,"finish_reason":', ENCODE(finish.reason), self._close)
+        self._unfinished.discard(finish.choice)
+
+    def _open(self, choice: int, events: list[bytes]) -> bytes:
+        """The beginning of a choice's first event; later ones begin as `_prefixes` then says."""
+        begin = self._head + b',"choices":[{"index":' + ENCODE(choice) + b',"delta":{'
+        self._prefixes[choice] = begin
+        self._unfinished.add(choice)
+        return begin + b'"role":"assistant",'
+
+    def _end(self, ended: Ended, events: list[bytes]) -> None:
+        self._ended = True
+        error = end_error(ended, finished=bool(self._prefixes) and not self._unfinished)
+        if error is not None:
+            events.append(openai_error_frame(error))
+            return
+        if self._include_usage:
+            events += (self._head, b',"choices":[],"usage":', ENCODE(usage_body(ended.usage)), b"}\n\n")
+        events.append(DONE)
+
+
+def _logprobs(tokens: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"content": tokens, "refusal": None}
+
+
+def _in_one_line(encoded: bytes) -> bytes:
+    for raw, escaped in LINE_BREAKS:
+        encoded = encoded.replace(raw, escaped)
+    return encoded

@@ -1,0 +1,236 @@
+"""The body of `POST /v1/chat/completions`: every field that OpenAI, DigitalOcean and vLLM define for it.
+
+The wire knows more than any one model does, so that the model's contract can refuse a field by name. Null means
+absent everywhere, because SDK users send back what `message.model_dump()` gave them.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+
+JsonObject = dict[str, Any]
+Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+"""What a number may be on its way through MessagePack and every engine."""
+
+
+def _string_or_object(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "(string)"
+    return "(object)" if isinstance(value, dict) else None
+
+
+# Tags stand in brackets so that they can be told from field names in the place of an error.
+StringOrObject = Annotated[
+    Annotated[str, Tag("(string)")] | Annotated[JsonObject, Tag("(object)")],
+    Discriminator(
+        _string_or_object,
+        custom_error_type="string_or_object",
+        custom_error_message="should be a string or an object",
+    ),
+]
+
+Label = Annotated[str, Field(max_length=512)]
+
+
+class _Wire(BaseModel):
+    """Strict: a number in quotes is a mistake of the caller's that should not pass by luck."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class _Part(_Wire):
+    cache_control: JsonObject | None = None
+    prompt_cache_breakpoint: JsonObject | None = None
+
+
+class TextPart(_Part):
+    type: Literal["text"]
+    text: str
+
+
+class RefusalPart(_Part):
+    type: Literal["refusal"]
+    refusal: str
+
+
+class ImagePart(_Part):
+    type: Literal["image_url"]
+    image_url: JsonObject
+
+
+class AudioPart(_Part):
+    type: Literal["input_audio"]
+    input_audio: JsonObject
+
+
+class VideoPart(_Part):
+    type: Literal["video_url"]
+    video_url: JsonObject
+
+
+class FilePart(_Part):
+    type: Literal["file"]
+    file: JsonObject
+
+
+def _part_type(value: Any) -> str | None:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return f"({kind})" if isinstance(kind, str) else None
+
+
+Part = Annotated[
+    Annotated[TextPart, Tag("(text)")]
+    | Annotated[RefusalPart, Tag("(refusal)")]
+    | Annotated[ImagePart, Tag("(image_url)")]
+    | Annotated[AudioPart, Tag("(input_audio)")]
+    | Annotated[VideoPart, Tag("(video_url)")]
+    | Annotated[FilePart, Tag("(file)")],
+    Discriminator(
+        _part_type,
+        custom_error_type="part_type",
+        custom_error_message="should be 'text', 'refusal', 'image_url', 'input_audio', 'video_url' or 'file'",
+    ),
+]
+
+
+def _content_shape(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "(string)"
+    if isinstance(value, list):
+        return "(parts)"
+    return "(part)" if isinstance(value, dict | _Part) else None
+
+
+Content = Annotated[
+    Annotated[str, Tag("(string)")]
+    | Annotated[list[Part], Field(min_length=1, fail_fast=True), Tag("(parts)")]
+    | Annotated[Part, Tag("(part)")],
+    Discriminator(
+        _content_shape,
+        custom_error_type="content_shape",
+        custom_error_message="should be a string, an array of parts or one part",
+    ),
+]
+
+WireRole = Literal["system", "developer", "user", "assistant", "tool", "function"]
+
+
+class Message(_Wire):
+    """One turn.
+
+    `annotations`, `reasoning` and `reasoning_content` are what an earlier reply carried; sent back, they are not read.
+    """
+
+    role: WireRole
+    content: Content | None = None
+    name: Label | None = None
+    refusal: str | None = None
+    tool_calls: list[JsonObject] | None = None
+    tool_call_id: str | None = None
+    function_call: JsonObject | None = None
+    audio: JsonObject | None = None
+    annotations: list[Any] | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    cache_control: JsonObject | None = None
+
+    def parts(self) -> Iterator[tuple[str, Part]]:
+        """Each part of the content with its place inside the message, as in `content[0]`."""
+        match self.content:
+            case None:
+                return
+            case str(text):
+                yield "content", TextPart.model_construct(type="text", text=text)
+            case list(parts):
+                yield from ((f"content[{place}]", part) for place, part in enumerate(parts))
+            case part:
+                yield "content", part
+
+
+class StreamOptions(_Wire):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+    continuous_usage_stats: bool | None = None
+
+
+def _one_is_a_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Stop = Annotated[
+    list[Annotated[str, Field(min_length=1)]],
+    BeforeValidator(_one_is_a_list),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}},
+            ]
+        }
+    ),
+]
+
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
+]
+
+
+class ChatCompletionRequest(_Wire):
+    """A conversation to continue, and how."""
+
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
+
+    # What a text model can be asked for, within the ranges of its catalogue row.
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: Int64 | None = None
+    min_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    repetition_penalty: float | None = None
+    n: Int64 | None = None
+    stop: Stop | None = None
+    seed: Int64 | None = None
+    max_tokens: Int64 | None = None
+    max_completion_tokens: Int64 | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Int64 | None = None
+
+    # How the reply travels, and words about the request that do not change it.
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: Label | None = None
+    safety_identifier: Label | None = None
+    metadata: Metadata | None = None
+
+    # Abilities that a model's contract has to grant.
+    audio: JsonObject | None = None
+    cache_control: JsonObject | None = None
+    cache_salt: str | None = None
+    chat_template_kwargs: JsonObject | None = None
+    function_call: StringOrObject | None = None
+    functions: list[JsonObject] | None = None
+    include_reasoning: bool | None = None
+    modalities: list[str] | None = None
+    moderation: JsonObject | None = None
+    parallel_tool_calls: bool | None = None
+    prediction: JsonObject | None = None
+    priority: Int64 | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: JsonObject | None = None
+    prompt_cache_retention: str | None = None
+    reasoning: JsonObject | None = None
+    reasoning_effort: str | None = None
+    response_format: JsonObject | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    structured_outputs: JsonObject | None = None
+    thinking_token_budget: Int64 | None = None
+    tool_choice: StringOrObject | None = None
+    tools: list[JsonObject] | None = None
+    verbosity: str | None = None
+    vllm_xargs: JsonObject | None = None
+    web_search_options: JsonObject | None = None
