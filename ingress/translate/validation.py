@@ -7,9 +7,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from schemas.errors import InvalidRequest, InvalidValue, PenstockError, UnsupportedParameter
-
-LONGEST_PARAM: Final = 200
-"""Characters of a place in the body that an error repeats; a name may be megabytes long."""
+from schemas.place import place
 
 LONGEST_GUESS: Final = 40
 """Characters of a name for which a neighbour is sought: the search is quadratic in them."""
@@ -40,17 +38,6 @@ def body_error(fault: ValidationError, known: Collection[str]) -> PenstockError:
         param += ".type"
     subject = f"A name in '{param}'" if loc[-1] == "[key]" else f"'{param}'"
     return InvalidValue(f"{subject} {_words(kind, error['msg'], error.get('ctx', {}))}.", param=param)
-
-
-def place(loc: Sequence[str | int]) -> str:
-    """Where in the body, as `messages[0].content[1].text`; the tags of unions are no part of it."""
-    path = ""
-    for step in loc:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif not step.startswith("(") and step != "[key]":
-            path += f".{step}" if path else step
-    return path if len(path) <= LONGEST_PARAM else path[:LONGEST_PARAM] + "…"
 
 
 def _words(kind: str, message: str, context: dict[str, Any]) -> str:
