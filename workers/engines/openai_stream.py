@@ -21,7 +21,7 @@ class _Logprobs(msgspec.Struct):
     content: list[dict[str, Any]] | None = None
 
 
-class _Choice(msgspec.Struct):
+class Choice(msgspec.Struct):
     index: int = 0
     delta: _Delta | None = None
     logprobs: _Logprobs | None = None
@@ -55,7 +55,7 @@ class WireUsage(msgspec.Struct):
 
 
 class _Chunk(msgspec.Struct):
-    choices: list[_Choice] | None = None
+    choices: list[Choice] | None = None
     usage: WireUsage | None = None
     error: Any = None
 
@@ -156,7 +156,7 @@ class ChatStream:
             deltas.append(UsageReport(usage.canonical()))
         return deltas
 
-    def _choice(self, choice: _Choice, deltas: list[Delta]) -> None:
+    def _choice(self, choice: Choice, deltas: list[Delta]) -> None:
         index, delta = choice.index, choice.delta
         logprobs = None if choice.logprobs is None else choice.logprobs.content or None
         # A refusal is what the model says instead of its content; the client has to read it all the same.
