@@ -83,7 +83,8 @@ async def _translated() -> AsyncIterator[None]:
     try:
         yield
     except (SQLAlchemyError, OSError) as exc:
-        raise Undecidable(f"The database cannot be asked: {type(exc).__name__}.") from exc
+        # The driver's own words; SQLAlchemy's would repeat the statement and its parameters.
+        raise Undecidable(f"The database cannot be asked: {getattr(exc, 'orig', None) or exc}.") from exc
 
 
 def _engine(address: URL, busy_timeout_s: float) -> AsyncEngine:

@@ -9,11 +9,13 @@
         end          the encoded UsageEvent of the job's end
 """
 
+import asyncio
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from storage.line import Line, Script
+from storage.redis_wire import Reply
 
 LEASE_MS: Final = 4_000
 RENEW_S: Final = 1.0
@@ -27,6 +29,14 @@ class Claim(Enum):
     RUN = "run"
     ENDED = "ended"
     ELSEWHERE = "elsewhere"
+
+
+class Hold(Enum):
+    """What became of a job while a worker runs it."""
+
+    HELD = "held"
+    CANCELLED = "cancelled"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +72,17 @@ return {'run', redis.call('HINCRBY', KEYS[1], 'attempts', 1), record[4] and 1 or
 """)
 
 RENEW: Final = Script("""
-if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 'lost' end
 local now = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'lease_ms', now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[2])
 if tonumber(ARGV[3]) >= 0 then redis.call('HSET', KEYS[1], 'sent_tokens', ARGV[3]) end
-return 1
+return redis.call('HEXISTS', KEYS[1], 'cancelled') == 1 and 'cancelled' or 'held'
 """)
 
 FINISH: Final = Script("""
-if redis.call('HSETNX', KEYS[1], 'end', ARGV[1]) == 0 then return 0 end
+if redis.call('HSETNX', KEYS[1], 'end', ARGV[1]) == 0 then return redis.call('HGET', KEYS[1], 'end') end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return 1
+return ARGV[1]
 """)
 
 CANCEL: Final = Script("""
@@ -119,20 +129,34 @@ class JobRecords:
                     sent_tokens=None if sent_tokens < 0 else sent_tokens,
                 )
 
-    async def renew(self, job_id: str, sent_tokens: int | None) -> bool:
-        """Holds the job for LEASE_MS more; False when it is another worker's by now."""
+    async def renew(self, job_id: str, sent_tokens: int | None) -> Hold:
+        """Holds the job for LEASE_MS more, if it is still this worker's."""
         sent = -1 if sent_tokens is None else sent_tokens
-        return bool(await self._line.run(RENEW, (_key(job_id),), self._owner, LEASE_MS, sent))
+        reply = await self._line.run(RENEW, (_key(job_id),), self._owner, LEASE_MS, sent)
+        return Hold(reply.decode())
 
-    async def finish(self, job_id: str, end: bytes) -> bool:
-        """Sets the job's end if it has none; False when it had one, which stands."""
-        return bool(await self._line.run(FINISH, (_key(job_id),), end, KEEP_AFTER_END_MS))
+    def mark_sent(self, job_id: str) -> None:
+        """Notes that output leaves for the client; goes out before anything that is sent later in this turn.
+
+        Its reply is not waited for: a frame published behind it over the same connection cannot overtake it.
+        """
+        self._line.call("HSETNX", _key(job_id), "sent_tokens", 1).add_done_callback(_let_go)
+
+    async def finish(self, job_id: str, end: bytes) -> bytes:
+        """Sets the job's end if it has none, and returns the end that stands."""
+        standing: bytes = await self._line.run(FINISH, (_key(job_id),), end, KEEP_AFTER_END_MS)
+        return standing
 
 
 async def cancel(line: Line, job_id: str, lane: str, deadline_ms: int) -> bool:
     """Marks the job and tells the lane's workers; False when it had ended already."""
     key = (_key(job_id),)
     return bool(await line.run(CANCEL, key, deadline_ms + KEEP_AFTER_END_MS, cancel_channel(lane), job_id))
+
+
+def _let_go(future: asyncio.Future[Reply]) -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 def _key(job_id: str) -> str:

@@ -37,17 +37,17 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take(self, charges: Sequence[Charge]) -> int:
-        """Write all in one transaction, and say how many were new.
+    async def take(self, charges: Sequence[Charge]) -> set[str]:
+        """Write all in one transaction, and return the ids of the jobs that were new.
 
         A job that has been charged keeps its first charge: a second one changes nothing.
         """
         if not charges:
-            return 0
+            return set()
         statement = self._database.insert(LEDGER).on_conflict_do_nothing(index_elements=[LEDGER.c.job_id])
         async with self._database.writing() as connection:
             taken = await connection.execute(statement.returning(LEDGER.c.job_id), [_row(each) for each in charges])
-            return len(taken.all())
+            return set(taken.scalars())
 
     async def row(self, job_id: str) -> Charge | None:
         """The charge for one job, with all that was known about it."""
@@ -62,7 +62,7 @@ class Ledger:
         """One account's use by day and model, in that order; both days are part of the range.
 
         A job belongs to the UTC day on which it ended. `requests` counts every job that was accepted and ended
-        that day, those that failed or were cancelled before any output among them, at no tokens and no cost.
+        that day, those among them that failed or were cancelled before any output and cost nothing.
         """
         totals = (
             LEDGER.c.input_tokens,

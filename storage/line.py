@@ -12,6 +12,9 @@ from schemas.errors import Undecidable
 from storage.redis_wire import Argument, RedisAddress, RedisWire, Reply, open_wire
 
 REPLY_TIMEOUT_S: Final = 2.0
+PASSING: Final = frozenset({"LOADING", "READONLY", "MASTERDOWN", "OOM", "BUSY", "TRYAGAIN", "CLUSTERDOWN"})
+"""Error codes, the first word of a reply, of a server that will be able to answer later."""
+
 RECONNECT_FIRST_S: Final = 0.05
 RECONNECT_LAST_S: Final = 1.0
 
@@ -86,8 +89,8 @@ class Line:
         _, future = self._waiting.popleft()
         if future.done():
             return
-        if isinstance(reply, Exception):
-            future.set_exception(reply)
+        if isinstance(reply, hiredis.ReplyError):
+            future.set_exception(_meaning(reply))
         else:
             future.set_result(reply)
 
@@ -125,3 +128,8 @@ class Line:
                 log.debug("redis_unreachable", extra={"reason": str(failure)})
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, RECONNECT_LAST_S)
+
+
+def _meaning(reply: hiredis.ReplyError) -> Exception:
+    code = str(reply).partition(" ")[0]
+    return Undecidable(f"Redis answered {code}.", retry_after_s=1) if code in PASSING else reply

@@ -1,7 +1,7 @@
 """The seam where output comes from: one protocol per modality."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from schemas.chat import Chat
 from schemas.chunks import Delta
@@ -19,3 +19,11 @@ class TextEngine(Protocol):
     def generate(self, job_id: str, chat: Chat) -> AsyncGenerator[Sequence[Delta], None]: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """An engine that can do no more than `slots` jobs at once, so its lane takes no more."""
+
+    @property
+    def slots(self) -> int: ...

@@ -35,6 +35,10 @@ class LlamaCpp:
         self._open: set[Mailbox] = set()
         self._pending = 0
 
+    @property
+    def slots(self) -> int:
+        return self._options.n_parallel
+
     async def start(self) -> None:
         """Loads the model. Raises SetupError."""
         loop = asyncio.get_running_loop()

@@ -1,0 +1,143 @@
+"""An accepted job's answer to an HTTP client: whole, or streamed as it comes.
+
+Whatever happens to the connection, the submission is handed back: a client that leaves cancels its job.
+"""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ingress import metrics
+from ingress.errors import openai_error
+from ingress.mailbox import Mailbox
+from ingress.submit import Submission, Submitter
+from schemas.chunks import Chunk, Ended
+from schemas.errors import Cancelled, ErrorData
+
+PING: Final = b": ping\n\n"
+
+
+class Writer(Protocol):
+    """A dialect's stream: pure, and complete after every call."""
+
+    def write(self, chunks: Sequence[Chunk]) -> bytes: ...
+
+
+class Fold(Protocol):
+    """A dialect's whole reply: chunks in, one body out."""
+
+    error: ErrorData | None
+
+    def add(self, chunks: Sequence[Chunk]) -> None: ...
+
+    def reply(self) -> bytes: ...
+
+
+class Answer(Response, ABC):
+    """The ASGI response of one submission; `started` is when the request came, by time.perf_counter."""
+
+    def __init__(self, submitter: Submitter, submission: Submission, request_id: str, started: float) -> None:
+        super().__init__()
+        self._submitter = submitter
+        self._submission = submission
+        self._mailbox = submission.mailbox
+        self._request_id = request_id
+        self._started = started
+        self._model = submission.job.model
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        watch = asyncio.create_task(_until_gone(receive, self._mailbox))
+        try:
+            await self._answer(send)
+        except Cancelled:
+            metrics.DISCONNECTS.inc()
+        except asyncio.CancelledError:
+            if not self._mailbox.stalled:
+                raise
+        finally:
+            watch.cancel()
+            self._submitter.close(self._submission)
+
+    @abstractmethod
+    async def _answer(self, send: Send) -> None: ...
+
+    async def _refuse(self, send: Send, error: ErrorData) -> None:
+        """Answers with an error and nothing else; possible as long as nothing has been sent."""
+        metrics.ERRORS.labels(error.code).inc()
+        status, headers, body = openai_error(error, self._request_id)
+        await self._start(send, status, {**headers, "content-length": str(len(body))})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _start(self, send: Send, status: int, headers: dict[str, str]) -> None:
+        overhead_ms = max(0.0, (time.perf_counter() - self._started) * 1000 - self._mailbox.engine_ms)
+        metrics.OVERHEAD.labels(self._model).observe(overhead_ms / 1000)
+        all_headers = {
+            **headers,
+            **self._submission.headers,
+            "x-request-id": self._request_id,
+            "x-penstock-overhead-ms": f"{overhead_ms:.2f}",
+        }
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in all_headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+
+
+class WholeAnswer(Answer):
+    def __init__(
+        self, submitter: Submitter, submission: Submission, request_id: str, started: float, fold: Fold
+    ) -> None:
+        super().__init__(submitter, submission, request_id, started)
+        self._fold = fold
+
+    async def _answer(self, send: Send) -> None:
+        while True:
+            chunks = await self._mailbox.take()
+            self._fold.add(chunks)
+            if chunks and isinstance(chunks[-1], Ended):
+                break
+        if self._fold.error is not None:
+            return await self._refuse(send, self._fold.error)
+        body = self._fold.reply()
+        metrics.CHUNKS.labels(self._model).inc()
+        await self._start(send, 200, {"content-type": "application/json", "content-length": str(len(body))})
+        await send({"type": "http.response.body", "body": body})
+
+
+class StreamedAnswer(Answer):
+    """Holds the status back until there is a chunk, an error or PING_S of silence."""
+
+    def __init__(
+        self, submitter: Submitter, submission: Submission, request_id: str, started: float, writer: Writer
+    ) -> None:
+        super().__init__(submitter, submission, request_id, started)
+        self._writer = writer
+
+    async def _answer(self, send: Send) -> None:
+        chunks = await self._mailbox.take()
+        if chunks and isinstance(first := chunks[0], Ended) and first.error is not None:
+            return await self._refuse(send, first.error)
+        metrics.FIRST_CHUNK.labels(self._model).observe(time.perf_counter() - self._started)
+        await self._start(
+            send,
+            200,
+            {"content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no"},
+        )
+        count = metrics.CHUNKS.labels(self._model)
+        while True:
+            ended = bool(chunks) and isinstance(chunks[-1], Ended)
+            count.inc(len(chunks))
+            body = self._writer.write(chunks) if chunks else PING
+            await send({"type": "http.response.body", "body": body, "more_body": not ended})
+            if ended:
+                break
+            chunks = await self._mailbox.take()
+
+
+async def _until_gone(receive: Receive, mailbox: Mailbox) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    mailbox.leave()

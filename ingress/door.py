@@ -1,0 +1,127 @@
+"""What every route needs, opened once for a process."""
+
+import asyncio
+import logging
+import secrets
+import time
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Final
+
+from starlette.requests import Request
+
+from ingress.auth import KeyCache, authorize, credential
+from ingress.lanes import LaneBoard
+from ingress.networks import client_address
+from ingress.relay import Relay
+from ingress.settings import IngressSettings
+from ingress.submit import Submitter
+from schemas.access import KEYS_CHANNEL, AccessKey
+from schemas.catalog import Catalog
+from schemas.lanes import LANES_CHANNEL
+from storage.catalog import catalog_files, load_catalog
+from storage.database import Database
+from storage.kafka import LogProducer
+from storage.keys import KeyStore
+from storage.ledger import Ledger
+from storage.limits import LimitStore
+from storage.line import Line
+from storage.objects import ObjectFolder
+from storage.observe.tracing import Tracing
+from storage.replies import reply_channel
+from storage.settings import ObserveSettings, StorageSettings
+from storage.subscription import Subscription
+
+NEGATIVE_TTL_S: Final = 5.0
+KEYS_CACHED: Final = 50_000
+
+log = logging.getLogger(__name__)
+
+
+class Door:
+    """Opens in order, closes in reverse. The reply channel is confirmed before the first request is taken."""
+
+    catalog: Catalog
+    keys: KeyCache
+    ledger: Ledger
+    submitter: Submitter
+    tracing: Tracing
+
+    def __init__(self, storage: StorageSettings, settings: IngressSettings, observe: ObserveSettings) -> None:
+        self.settings = settings
+        self._storage = storage
+        self._observe = observe
+        self._stack = AsyncExitStack()
+        self._reply_to = reply_channel(f"ingress-{secrets.token_hex(8)}")
+
+    async def __aenter__(self) -> "Door":
+        self.catalog = load_catalog(catalog_files(self._storage.catalog))
+        async with AsyncExitStack() as opening:
+            await self._open(opening)
+            self._stack = opening.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.submitter.drain()
+        await self._stack.aclose()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request could be served now; the database is not asked, for no request needs it."""
+        return self._line.connected.is_set() and self._subscription.hears
+
+    async def authenticate(self, request: Request) -> AccessKey:
+        """The key a request brings, if it is good from where it comes.
+
+        Raises Unauthenticated, Forbidden, or Undecidable when the key is unknown and cannot be looked up.
+        """
+        key = await self.keys.get(credential(request.headers))
+        self.authorize(key, None, request)
+        return key
+
+    def authorize(self, key: AccessKey, model_id: str | None, request: Request) -> None:
+        address = client_address(request.client, request.headers.get("x-forwarded-for"), self.settings.trusted_proxies)
+        authorize(key, model_id, address, time.time_ns() // 1_000_000)
+
+    async def _open(self, opening: AsyncExitStack) -> None:
+        database = await Database.open(self._storage.database)
+        opening.push_async_callback(database.close)
+        self.ledger = Ledger(database)
+        self.keys = KeyCache(
+            KeyStore(database).find,
+            ttl_s=self.settings.key_ttl_s,
+            negative_ttl_s=NEGATIVE_TTL_S,
+            capacity=KEYS_CACHED,
+        )
+        self.tracing = Tracing("ingress", self._observe.otlp_endpoint)
+        opening.callback(self.tracing.close)
+
+        self._line = line = Line(self._storage.redis)
+        await line.open()
+        opening.push_async_callback(line.close)
+        producer = LogProducer(self._storage.kafka, "ingress")
+        await producer.open()
+        opening.push_async_callback(producer.close)
+
+        relay, lanes = Relay(), LaneBoard(time.monotonic)
+        self._subscription = Subscription(
+            self._storage.redis,
+            line,
+            {
+                self._reply_to: relay.heard,
+                LANES_CHANNEL: lanes.heard,
+                KEYS_CHANNEL: lambda payload: self.keys.forget(payload.decode()),
+            },
+            on_gap=self.keys.forget_all,
+        )
+        await self._subscription.open()
+        opening.push_async_callback(self._subscription.close)
+        ticking = asyncio.create_task(relay.tick(), name="relay-tick")
+        opening.callback(ticking.cancel)
+
+        objects = ObjectFolder(self._storage.objects)
+        self.submitter = Submitter(
+            self.settings, self._reply_to, relay, lanes, LimitStore(line), line, producer, objects
+        )

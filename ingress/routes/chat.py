@@ -1,0 +1,58 @@
+"""POST /v1/chat/completions."""
+
+import time
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from ingress.answer import StreamedAnswer, WholeAnswer
+from ingress.body import read_body
+from ingress.contract import check_chat
+from ingress.door import Door
+from ingress.tokens import reserve_tokens
+from ingress.translate.openai_chat import ReplyFold, StreamWriter, parse, to_chat
+from schemas.wire.openai_chat import ChatCompletionRequest
+
+PATH = "/v1/chat/completions"
+
+router = APIRouter()
+
+
+@router.post(
+    PATH,
+    summary="Answer a conversation, whole or as a stream of events",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatCompletionRequest"}}},
+        }
+    },
+)
+async def create_chat_completion(request: Request) -> Response:
+    started = time.perf_counter()
+    door: Door = request.app.state.door
+    key = await door.authenticate(request)
+    asked: ChatCompletionRequest = parse(await read_body(request, door.settings.max_body_bytes))
+    model = door.catalog.find(asked.model)
+    door.authorize(key, model.id, request)
+    check_chat(model, PATH, asked)
+    chat = to_chat(asked, model)
+    stream = bool(asked.stream)
+    with door.tracing.span("submit", request.headers.get("traceparent"), model=model.id) as traceparent:
+        submission = await door.submitter.submit(
+            key,
+            model,
+            chat,
+            operation="chat",
+            stream=stream,
+            tokens=reserve_tokens(chat, model),
+            traceparent=traceparent,
+        )
+    job, request_id = submission.job, request.state.request_id
+    created = job.accepted_at_ms // 1000
+    if not stream:
+        fold = ReplyFold(job.id, model.id, created)
+        return WholeAnswer(door.submitter, submission, request_id, started, fold)
+    include_usage = bool(asked.stream_options and asked.stream_options.include_usage)
+    writer = StreamWriter(job.id, model.id, created, include_usage)
+    return StreamedAnswer(door.submitter, submission, request_id, started, writer)

@@ -1,0 +1,191 @@
+"""The one door to the lanes: shed, limit, publish. Whoever comes in, by HTTP or otherwise, comes through here."""
+
+import asyncio
+import logging
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from ingress import limits as limit_rules
+from ingress import metrics
+from ingress.lanes import LaneBoard, shed
+from ingress.mailbox import Mailbox
+from ingress.relay import Relay
+from ingress.settings import IngressSettings
+from schemas.access import AccessKey
+from schemas.catalog import Model
+from schemas.chat import Chat
+from schemas.errors import BodyTooLarge, Overloaded, Undecidable
+from schemas.jobs import ENCODER, Job, Stored
+from schemas.topics import lane_topic
+from storage import jobs
+from storage.kafka import MESSAGE_LIMIT_BYTES, Header, LogProducer, Publish
+from storage.limits import LimitStore, Scope
+from storage.line import Line
+from storage.objects import ObjectFolder
+from storage.observe.tracing import TRACEPARENT
+
+LEASE_MARGIN_S: Final = 10.0
+"""A slot outlives its job's deadline by this much if nobody settles it."""
+
+END_PATIENCE_S: Final = 10.0
+"""How long an abandoned job's end is waited for, to settle with what was used."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Submission:
+    """An accepted job and the mailbox its answer comes to; must be handed back to `Submitter.close`."""
+
+    job: Job
+    mailbox: Mailbox
+    scopes: tuple[Scope, ...]
+    reserved_tokens: int
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Submitter:
+    def __init__(
+        self,
+        settings: IngressSettings,
+        reply_to: str,
+        relay: Relay,
+        lanes: LaneBoard,
+        limits: LimitStore,
+        line: Line,
+        producer: LogProducer,
+        objects: ObjectFolder,
+    ) -> None:
+        self._settings = settings
+        self._reply_to = reply_to
+        self._relay = relay
+        self._lanes = lanes
+        self._limits = limits
+        self._line = line
+        self._producer = producer
+        self._objects = objects
+        self._open: Counter[str] = Counter()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def submit(
+        self,
+        key: AccessKey,
+        model: Model,
+        chat: Chat,
+        *,
+        operation: str,
+        stream: bool,
+        tokens: int,
+        traceparent: str | None = None,
+    ) -> Submission:
+        """Reserves, then publishes. Raises Overloaded, RateLimited, BodyTooLarge, Undecidable; then nothing ran."""
+        self._make_way(model)
+        job = self._job(key, model, chat, operation, stream)
+        scopes = limit_rules.scopes(key, model.id, self._settings.default_limits())
+        lease_ms = int((model.deadline_s + LEASE_MARGIN_S) * 1000)
+        verdict = await self._limits.reserve(scopes, job.id, lease_ms, tokens)
+        if (refused := limit_rules.refusal(verdict, tokens)) is not None:
+            raise refused
+        self._open[model.lane] += 1
+        mailbox = self._relay.open(job.id, model.deadline_s, whole=not stream)
+        submission = Submission(job, mailbox, scopes, tokens, limit_rules.headers(verdict.standings))
+        try:
+            await self._publish(submission, traceparent)
+        except BaseException:
+            await self._settle(submission)
+            raise
+        metrics.ACCEPTED.labels(model.id).inc()
+        return submission
+
+    def close(self, submission: Submission) -> None:
+        """Settles the limits; a job that no worker has ended is cancelled first and its end waited for."""
+        step = self._settle if submission.mailbox.ended_by_worker else self._abandon
+        task = asyncio.create_task(step(submission))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def drain(self) -> None:
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _make_way(self, model: Model) -> None:
+        if len(self._relay) >= self._settings.max_open_requests:
+            raise Overloaded("This ingress has no room for another request.", retry_after_s=1)
+        state = self._lanes.state(model.lane)
+        budget_s = min(model.deadline_s, self._settings.max_queue_wait_s)
+        if (overloaded := shed(model.lane, state, budget_s)) is not None:
+            raise overloaded
+        if self._open[model.lane] - state.slots >= self._settings.max_waiting_per_lane:
+            raise Overloaded(f"Too many requests wait for the lane {model.lane}.", retry_after_s=1)
+
+    def _job(self, key: AccessKey, model: Model, chat: Chat, operation: str, stream: bool) -> Job:
+        accepted_at_ms = time.time_ns() // 1_000_000
+        return Job(
+            id=f"job_{accepted_at_ms:012x}{os.urandom(10).hex()}",
+            account=key.account,
+            key_id=key.id,
+            model=model.id,
+            operation=operation,
+            lane=model.lane,
+            accepted_at_ms=accepted_at_ms,
+            deadline_ms=accepted_at_ms + int(model.deadline_s * 1000),
+            reply_to=self._reply_to,
+            stream=stream,
+            price=model.price.microusd(),
+            work=chat,
+        )
+
+    async def _publish(self, submission: Submission, traceparent: str | None) -> None:
+        job = submission.job
+        value = ENCODER.encode(job)
+        if len(value) > MESSAGE_LIMIT_BYTES:
+            value = await self._check_in(job)
+        headers: list[Header] = [("job_id", job.id.encode()), ("reply_to", job.reply_to.encode())]
+        if traceparent is not None:
+            headers.append((TRACEPARENT, traceparent.encode()))
+        publish = await self._producer.send(lane_topic(job.lane), value, headers=headers)
+        publish.add_done_callback(lambda done: self._acknowledged(submission, done))
+
+    async def _check_in(self, job: Job) -> bytes:
+        """Lays the work into object storage; the envelope carries the claim check."""
+        assert isinstance(job.work, Chat)
+        body = ENCODER.encode(job.work)
+        stored = Stored(f"jobs/{job.account}/{job.id}", len(body))
+        value = ENCODER.encode(msgspec.structs.replace(job, work=stored))
+        if len(value) > MESSAGE_LIMIT_BYTES:
+            raise BodyTooLarge("The request is too large.")
+        try:
+            await self._objects.put(stored.key, body)
+        except OSError as failure:
+            raise Undecidable("The request's body cannot be stored at the moment.", retry_after_s=5) from failure
+        return value
+
+    def _acknowledged(self, submission: Submission, publish: Publish) -> None:
+        if not publish.cancelled() and (failure := publish.exception()) is not None:
+            log.warning("job_not_acknowledged", extra={"job_id": submission.job.id, "reason": repr(failure)})
+            submission.mailbox.fail(Undecidable("The request could not be queued. Try again.", retry_after_s=2))
+
+    async def _abandon(self, submission: Submission) -> None:
+        job, mailbox = submission.job, submission.mailbox
+        try:
+            await jobs.cancel(self._line, job.id, job.lane, job.deadline_ms)
+            async with asyncio.timeout(END_PATIENCE_S):
+                await mailbox.until_ended()
+        except (Undecidable, TimeoutError):
+            log.info("end_not_heard", extra={"job_id": job.id})
+        finally:
+            await self._settle(submission)
+
+    async def _settle(self, submission: Submission) -> None:
+        self._relay.close(submission.job.id)
+        self._open[submission.job.lane] -= 1
+        ended = submission.mailbox.ended
+        used = ended.usage.input_tokens + ended.usage.output_tokens if ended is not None else 0
+        try:
+            await self._limits.settle(submission.scopes, submission.job.id, submission.reserved_tokens - used)
+        except Undecidable:
+            log.warning("limits_not_settled", extra={"job_id": submission.job.id})

@@ -1,0 +1,1 @@
+"""What a part tells about itself: logs, metrics, traces."""

@@ -1,0 +1,167 @@
+"""The worker process: `python -m workers --lane text.default [--lane …]`."""
+
+import argparse
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import prometheus_client
+import uvloop
+
+from schemas.catalog import Catalog, Model
+from schemas.errors import Undecidable
+from schemas.topics import lane_topic
+from storage.catalog import CatalogError, catalog_files, load_catalog
+from storage.jobs import JobRecords, cancel_channel
+from storage.kafka import LaneConsumer, LogProducer
+from storage.line import Line
+from storage.objects import ObjectFolder
+from storage.observe.logging import configure
+from storage.observe.tracing import Tracing
+from storage.ready import notify_ready
+from storage.replies import Outboxes
+from storage.settings import ObserveSettings, StorageSettings
+from storage.subscription import Subscription
+from workers.engine import Bounded, TextEngine
+from workers.engines.setup import SetupError
+from workers.loop import LaneLoop
+from workers.registry import Starts, build
+from workers.report import report
+from workers.runs import Runs
+from workers.settings import WorkerSettings
+from workers.settle import Settler
+
+OUTBOX_UNUSED_S = 300.0
+
+log = logging.getLogger("workers")
+
+
+class Worker:
+    """Everything one worker process holds, opened in order and closed in reverse."""
+
+    def __init__(self, storage: StorageSettings, settings: WorkerSettings, observe: ObserveSettings) -> None:
+        self._storage = storage
+        self._settings = settings
+        self._observe = observe
+        self._stack = AsyncExitStack()
+
+    async def serve(self, lanes: Sequence[str], stop: asyncio.Event) -> None:
+        """Runs the lanes until `stop` is set or a part of the worker fails."""
+        catalog = load_catalog(catalog_files(self._storage.catalog))
+        async with self._stack:
+            loops = await self._open(catalog, lanes)
+            notify_ready()
+            log.info("worker_ready", extra={"lanes": list(lanes), "worker": self._settings.worker_name})
+            await self._run(loops, stop)
+
+    async def _open(self, catalog: Catalog, lanes: Sequence[str]) -> list[LaneLoop]:
+        keep = self._stack
+        line = Line(self._storage.redis)
+        await line.open()
+        keep.push_async_callback(line.close)
+        producer = LogProducer(self._storage.kafka, self._settings.worker_name)
+        await producer.open()
+        keep.push_async_callback(producer.close)
+        tracing = Tracing("worker", self._observe.otlp_endpoint)
+        keep.callback(tracing.close)
+
+        records = JobRecords(line, self._settings.worker_name, secrets.token_hex(4))
+        self._runs = Runs(records)
+        self._line = line
+        self._outboxes = Outboxes(line, self._runs.nobody_listens)
+        handlers = {cancel_channel(lane): self._runs.cancelled for lane in lanes}
+        subscription = Subscription(self._storage.redis, line, handlers, on_gap=lambda: None)
+        await subscription.open()
+        keep.push_async_callback(subscription.close)
+
+        loops = []
+        for lane in lanes:
+            engines = await self._engines([model for model in catalog if model.lane == lane])
+            consumer = LaneConsumer(
+                self._storage.kafka, lane_topic(lane), f"penstock.{lane}", f"{self._settings.worker_name}.{lane}"
+            )
+            objects = ObjectFolder(self._storage.objects)
+            settler = Settler(records, producer, objects)
+            loops.append(
+                LaneLoop(
+                    lane, self._slots(engines), catalog, engines, consumer, records, self._runs,
+                    self._outboxes, objects, settler, tracing,
+                )
+            )  # fmt: skip
+            await consumer.open()
+            keep.push_async_callback(consumer.close)
+        return loops
+
+    async def _engines(self, models: Sequence[Model]) -> dict[str, TextEngine]:
+        engines: dict[str, TextEngine] = {}
+        for model in models:
+            engine = engines[model.id] = build(model, os.environ)
+            if isinstance(engine, Starts):
+                await engine.start()
+            self._stack.push_async_callback(engine.close)
+        return engines
+
+    def _slots(self, engines: dict[str, TextEngine]) -> int:
+        bounds = [engine.slots for engine in engines.values() if isinstance(engine, Bounded)]
+        return sum(bounds) if bounds and len(bounds) == len(engines) else self._settings.slots
+
+    async def _run(self, loops: Sequence[LaneLoop], stop: asyncio.Event) -> None:
+        serving = [asyncio.create_task(lane.run()) for lane in loops]
+        keeping = [asyncio.create_task(lane.commit()) for lane in loops]
+        keeping.append(asyncio.create_task(self._runs.keep_leases()))
+        keeping.append(asyncio.create_task(report(self._line, self._settings.worker_name, loops)))
+        keeping.append(asyncio.create_task(self._sweep()))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait([*serving, *keeping, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await _cancel(serving)
+            await asyncio.gather(*[lane.drain(self._settings.drain_s) for lane in loops])
+            await self._outboxes.drain(timeout_s=1)
+        finally:
+            await _cancel([*serving, *keeping, stopping])
+        for task in done - {stopping}:
+            task.result()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(OUTBOX_UNUSED_S)
+            self._outboxes.sweep(OUTBOX_UNUSED_S)
+
+
+async def _cancel(tasks: Sequence["asyncio.Task[None] | asyncio.Task[bool]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _main(lanes: Sequence[str], storage: StorageSettings, observe: ObserveSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    await Worker(storage, WorkerSettings(), observe).serve(lanes, stop)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser.add_argument("--lane", action="append", required=True, help="lane to consume, as in text.default")
+    lanes = list(dict.fromkeys(parser.parse_args().lane))
+    observe = ObserveSettings()
+    configure("worker", observe)
+    if observe.metrics_port:
+        prometheus_client.start_http_server(observe.metrics_port)
+    try:
+        uvloop.run(_main(lanes, StorageSettings(), observe))
+    except (SetupError, CatalogError, Undecidable) as failure:
+        log.error("worker_cannot_start", extra={"reason": str(failure)})
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""The loop of one lane: take, admit, run, publish, settle."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+import msgspec
+
+from schemas.catalog import Catalog
+from schemas.chat import Chat
+from schemas.chunks import Ended, Frame
+from schemas.errors import InternalError, ModelNotFound, WorkerLost
+from schemas.jobs import DECODER, WORK_DECODER, Job, Stored
+from schemas.usage import Usage
+from storage.jobs import Claim, Claimed, JobRecords
+from storage.kafka import LaneConsumer, Taken
+from storage.objects import ObjectFolder
+from storage.observe.tracing import Tracing, traceparent_of
+from storage.replies import Outboxes
+from workers import metrics
+from workers.engine import TextEngine
+from workers.gate import Refusal, admit
+from workers.outcome import EVENT_DECODER, Outcome, now_ms
+from workers.reply import Reply
+from workers.run import Attempt
+from workers.runs import Runs
+from workers.settle import Settler, until_done
+
+COMMIT_S = 0.2
+FULL_S = 30.0
+"""How long a full worker waits for a slot before it tells the group that it lives."""
+
+log = logging.getLogger(__name__)
+
+
+class LaneLoop:
+    """Takes no more jobs than there are free slots and answers for each until its end is settled."""
+
+    def __init__(
+        self,
+        lane: str,
+        slots: int,
+        catalog: Catalog,
+        engines: Mapping[str, TextEngine],
+        consumer: LaneConsumer,
+        records: JobRecords,
+        runs: Runs,
+        outboxes: Outboxes,
+        objects: ObjectFolder,
+        settler: Settler,
+        tracing: Tracing,
+    ) -> None:
+        self.lane = lane
+        self.slots = slots
+        self.ended = 0
+        self._catalog = catalog
+        self._engines = engines
+        self._consumer = consumer
+        self._records = records
+        self._runs = runs
+        self._outboxes = outboxes
+        self._objects = objects
+        self._settler = settler
+        self._tracing = tracing
+        self._free = asyncio.Semaphore(slots)
+        self._open: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._running = metrics.RUNNING.labels(lane)
+        self._queue_wait = metrics.QUEUE_WAIT.labels(lane)
+        metrics.SLOTS.labels(lane).set(slots)
+
+    @property
+    def running(self) -> int:
+        return self.slots - self._free._value
+
+    async def run(self) -> None:
+        """Takes jobs until it is cancelled; those under way go on, see `drain`.
+
+        Raises what no job may raise: the worker cannot answer for its jobs then, and must be started anew.
+        """
+        while self._failure is None:
+            if self._free.locked():
+                await self._until_a_slot_is_free()
+                continue
+            for taken in await self._consumer.take(self._free._value):
+                await self._free.acquire()
+                task = asyncio.create_task(self._answer_for(taken))
+                self._open.add(task)
+                task.add_done_callback(self._answered)
+
+        raise self._failure
+
+    async def commit(self) -> None:
+        """Commits what is settled, each COMMIT_S, for ever."""
+        while True:
+            await asyncio.sleep(COMMIT_S)
+            await self._consumer.commit()
+
+    async def lag(self) -> int:
+        """Messages waiting in the lane; a worker with free slots leaves none."""
+        return await self._consumer.lag() if self._free.locked() else 0
+
+    async def drain(self, timeout_s: float) -> None:
+        """Waits for the jobs under way; what is not done by then is left to be delivered again."""
+        if self._open:
+            _, late = await asyncio.wait(self._open, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._open.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.critical("job_unanswered", exc_info=failure)
+            self._failure = failure
+
+    async def _until_a_slot_is_free(self) -> None:
+        try:
+            async with asyncio.timeout(FULL_S):
+                await self._free.acquire()
+            self._free.release()
+        except TimeoutError:
+            await self._consumer.rest()
+
+    async def _answer_for(self, taken: Taken) -> None:
+        slot = _Slot(self._free)
+        try:
+            job = DECODER.decode(taken.value)
+        except (msgspec.DecodeError, msgspec.ValidationError) as failure:
+            slot.give_back()
+            await self._refuse_unreadable(taken, str(failure))
+        else:
+            await self._work(job, taken, slot)
+        finally:
+            slot.give_back()
+        self._consumer.done(taken)
+
+    async def _work(self, job: Job, taken: Taken, slot: "_Slot") -> None:
+        claimed = await self._claim(job, slot)
+        if claimed.claim is Claim.ENDED:
+            await self._repeat_end(job, claimed)
+            return
+        reply = Reply(self._outboxes, job, claimed.attempt)
+        refusal = admit(job, claimed, now_ms())
+        if refusal is not None:
+            metrics.REFUSED.labels(self.lane, refusal.end).inc()
+            outcome: Outcome | None = _not_run(refusal, claimed)
+        else:
+            outcome = await self._run(job, taken, claimed.attempt, reply)
+        slot.give_back()
+        if outcome is not None:
+            await self._settler.settle(job, taken, outcome, reply)
+            self.ended += 1
+
+    async def _claim(self, job: Job, slot: "_Slot") -> Claimed:
+        """The claim that lets this worker decide; while another one holds the job, its slot here is free."""
+        while True:
+            claimed = await until_done(lambda: self._records.claim(job.id, job.deadline_ms))
+            if claimed.claim is not Claim.ELSEWHERE:
+                return claimed
+            slot.give_back()
+            await asyncio.sleep(claimed.lease_left_ms / 1000 + 0.01)
+            await slot.take()
+
+    async def _run(self, job: Job, taken: Taken, attempt: int, reply: Reply) -> Outcome | None:
+        self._running.inc()
+        self._queue_wait.observe(max(0, now_ms() - job.accepted_at_ms) / 1000)
+        try:
+            chat = await self._chat(job)
+            model = self._catalog.find(job.model)
+            run = Attempt(job, chat, attempt, self._engines[model.id], model.attempts, reply)
+            with self._tracing.span("run", traceparent_of(taken.headers), job_id=job.id, model=job.model):
+                return await run.run(self._runs, self._records)
+        except (KeyError, ModelNotFound, FileNotFoundError):
+            log.exception("job_cannot_run", extra={"job_id": job.id, "model": job.model})
+            lost = InternalError("The worker's catalogue or storage lacks what this request needs.")
+            return Outcome("failed", Usage(), attempt, lost)
+        finally:
+            self._running.dec()
+
+    async def _chat(self, job: Job) -> Chat:
+        if isinstance(job.work, Stored):
+            return WORK_DECODER.decode(await self._objects.get(job.work.key))
+        return job.work
+
+    async def _repeat_end(self, job: Job, claimed: Claimed) -> None:
+        """The job has ended, perhaps with nobody told: whoever still waits hears it, and the event goes out again."""
+        event = EVENT_DECODER.decode(claimed.end)
+        lost = WorkerLost("The worker was lost at the end of this request. Ask again.")
+        self._outboxes.post(
+            job.reply_to, Frame(job.id, event.attempt + 1, 0, [Ended("failed", event.usage, lost.data())])
+        )
+        await self._settler.publish_usage(job, claimed.end)
+
+    async def _refuse_unreadable(self, taken: Taken, reason: str) -> None:
+        headers = dict(taken.headers)
+        if "job_id" in headers and "reply_to" in headers:
+            error = InternalError("The platform could not read its own message. Nothing ran, nothing is charged.")
+            ended = Ended("failed", Usage(), error.data())
+            frame = Frame(headers["job_id"].decode(), 1, 0, [ended])
+            self._outboxes.post(headers["reply_to"].decode(), frame)
+        await self._settler.set_aside(taken, reason)
+
+
+class _Slot:
+    """One job's hold on one of the lane's slots, given back once."""
+
+    def __init__(self, free: asyncio.Semaphore) -> None:
+        self._free = free
+        self._held = True
+
+    async def take(self) -> None:
+        await self._free.acquire()
+        self._held = True
+
+    def give_back(self) -> None:
+        if self._held:
+            self._held = False
+            self._free.release()
+
+
+def _not_run(refusal: Refusal, claimed: Claimed) -> Outcome:
+    return Outcome(refusal.end, refusal.usage, claimed.attempt, refusal.error, poison=refusal.poison)

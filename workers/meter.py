@@ -1,0 +1,43 @@
+"""What is billed for a run: what the engine counted, or what was seen of it when it was cut off."""
+
+from collections.abc import Sequence
+
+from schemas.chat import Chat
+from schemas.chunks import Delta, TextDelta, UsageReport
+from schemas.usage import End, Usage
+
+BYTES_PER_TOKEN = 4
+"""The usual length of a token of English text, for engines that were cut off before they had counted."""
+
+
+class Meter:
+    """Follows one attempt's deltas."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self._report: Usage | None = None
+        self.deltas = 0
+
+    def add(self, batch: Sequence[Delta]) -> None:
+        for delta in batch:
+            if isinstance(delta, TextDelta):
+                self.deltas += 1
+            elif isinstance(delta, UsageReport):
+                self._report = delta.usage
+
+    @property
+    def output_tokens(self) -> int:
+        return self._report.output_tokens if self._report is not None else self.deltas
+
+    def usage(self, end: End) -> Usage:
+        """Nothing before the first output, unless the engine completed without any."""
+        if self._report is not None and (end == "completed" or self.deltas or self._report.output_tokens):
+            return self._report
+        if self.deltas == 0:
+            return Usage()
+        return Usage(input_tokens=_estimate(self._chat), output_tokens=self.deltas, estimated=True)
+
+
+def _estimate(chat: Chat) -> int:
+    size_bytes = sum(len(part.text.encode()) for message in chat.messages for part in message.parts)
+    return max(1, size_bytes // BYTES_PER_TOKEN)

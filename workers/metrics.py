@@ -1,0 +1,20 @@
+"""What a worker counts, for Prometheus."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+JOBS = Counter("penstock_worker_jobs_total", "Jobs by how they ended", ["lane", "model", "end"])
+RETRIES = Counter("penstock_worker_engine_retries_total", "Tries at an engine that were repeated", ["model", "code"])
+REFUSED = Counter("penstock_worker_jobs_not_run_total", "Jobs taken that never reached an engine", ["lane", "end"])
+DEAD_LETTERS = Counter("penstock_worker_dead_letters_total", "Messages set aside", ["lane"])
+CHUNKS = Counter("penstock_worker_output_chunks_total", "Chunks of output", ["model"])
+QUEUE_WAIT = Histogram(
+    "penstock_worker_queue_wait_seconds", "From acceptance until an engine was asked", ["lane"], buckets=SECONDS
+)
+FIRST_CHUNK = Histogram(
+    "penstock_worker_first_chunk_seconds", "From acceptance until the first chunk", ["model"], buckets=SECONDS
+)
+RUNNING = Gauge("penstock_worker_running_jobs", "Jobs that an engine works on", ["lane"])
+SLOTS = Gauge("penstock_worker_slots", "Jobs that may run at once", ["lane"])
+LAG = Gauge("penstock_worker_lag_messages", "Messages of the lane that no worker has taken", ["lane"])

@@ -1,0 +1,95 @@
+"""One attempt at one job: the engine's deltas go to the client as they come, until there is an end."""
+
+import asyncio
+import logging
+import time
+from contextlib import aclosing
+
+from schemas.chat import Chat
+from schemas.errors import Cancelled, DeadlineExceeded, InternalError, PenstockError
+from schemas.jobs import Job
+from schemas.usage import End
+from storage.jobs import JobRecords
+from workers.engine import TextEngine
+from workers.meter import Meter
+from workers.metrics import RETRIES
+from workers.outcome import Outcome, now_ms
+from workers.reply import Reply
+from workers.retry import generate_with_retries
+from workers.runs import Runs
+
+log = logging.getLogger(__name__)
+
+
+class Attempt:
+    """Runs the job once; `run` always returns an outcome, or None when the job is another worker's by now."""
+
+    def __init__(self, job: Job, chat: Chat, number: int, engine: TextEngine, tries: int, reply: Reply) -> None:
+        self._job = job
+        self._chat = chat
+        self._number = number
+        self._engine = engine
+        self._tries = tries
+        self._reply = reply
+        self._meter = Meter(chat)
+        self._started_at_ms = now_ms()
+        self._started = time.perf_counter()
+        self._first_chunk_ms: int | None = None
+
+    @property
+    def _engine_ms(self) -> float:
+        return (time.perf_counter() - self._started) * 1000
+
+    async def run(self, runs: Runs, records: JobRecords) -> Outcome | None:
+        try:
+            async with asyncio.timeout((self._job.deadline_ms - now_ms()) / 1000) as scope:
+                with runs.register(self._job, self._meter, scope) as active:
+                    await self._generate(records)
+            return self._outcome("completed")
+        except TimeoutError:
+            match active.stopped:
+                case "lost":
+                    return None
+                case "cancelled":
+                    return self._outcome("cancelled", Cancelled("The caller went away before the end."))
+                case None:
+                    return self._outcome("expired", DeadlineExceeded("The request's deadline passed while it ran."))
+        except PenstockError as error:
+            return self._outcome("failed", error)
+        except Exception:
+            log.exception("engine_adapter_failed", extra={"job_id": self._job.id, "model": self._job.model})
+            return self._outcome("failed", InternalError("The platform failed while it ran this request."))
+
+    async def _generate(self, records: JobRecords) -> None:
+        batches = generate_with_retries(
+            self._engine,
+            self._job.id,
+            self._chat,
+            attempts=self._tries,
+            deadline_ms=self._job.deadline_ms,
+            on_retry=self._note_retry,
+        )
+        async with aclosing(batches):
+            async for batch in batches:
+                self._meter.add(batch)
+                if self._first_chunk_ms is None and self._meter.deltas:
+                    self._first_chunk_ms = max(0, now_ms() - self._job.accepted_at_ms)
+                    if self._job.stream:
+                        records.mark_sent(self._job.id)
+                self._reply.add(batch, self._engine_ms)
+
+    def _note_retry(self, error: PenstockError, wait_s: float) -> None:
+        RETRIES.labels(self._job.model, error.code).inc()
+        fields = {"job_id": self._job.id, "model": self._job.model, "code": error.code, "wait_s": round(wait_s, 3)}
+        log.warning("engine_retried", extra=fields)
+
+    def _outcome(self, end: End, error: PenstockError | None = None) -> Outcome:
+        return Outcome(
+            end=end,
+            usage=self._meter.usage(end),
+            attempt=self._number,
+            error=error,
+            started_at_ms=self._started_at_ms,
+            first_chunk_ms=self._first_chunk_ms,
+            engine_ms=self._engine_ms,
+        )

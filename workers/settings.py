@@ -1,0 +1,19 @@
+"""What a worker reads from its environment, besides where bytes rest."""
+
+import os
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    """Each field is the environment variable `PENSTOCK_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", extra="ignore")
+
+    worker_name: str = Field(
+        default_factory=lambda: f"worker-{os.getpid()}",
+        description="Name that a restarted worker keeps; unique among those that run",
+    )
+    slots: int = Field(128, ge=1, description="Jobs that may run at once on a lane whose engines set no bound")
+    drain_s: float = Field(8, ge=0, description="How long a stopping worker waits for its running jobs")
