@@ -11,10 +11,15 @@ from typing import Final
 
 from storage.local import tether
 from storage.local.failure import StartFailed
+from storage.local.last_words import last_words
 
-TAIL_BYTES: Final = 16_384
 KILL_S: Final = 5.0
 """How long the system may take to end a process that was killed."""
+
+
+def tethered(command: Sequence[str]) -> list[str]:
+    """The command line that runs `command` so that it is told to stop when this process dies."""
+    return [sys.executable, "-S", tether.__file__, str(os.getpid()), *command]
 
 
 class Child:
@@ -44,11 +49,7 @@ class Child:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-S",
-                tether.__file__,
-                str(os.getpid()),
-                *command,
+                *tethered(command),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
@@ -76,15 +77,7 @@ class Child:
                 return
         raise StartFailed(f"{self.name} (pid {self.pid}) does not end")
 
-    def last_words(self) -> str:
-        """The last line that this run wrote to its log, Java's stack frames aside; empty if it wrote none."""
-        with self.log.open("rb") as log:
-            end = log.seek(0, os.SEEK_END)
-            log.seek(max(self._log_start_bytes, end - TAIL_BYTES))
-            lines = [line.strip() for line in log.read().decode(errors="replace").split("\n")]
-        return next((line for line in reversed(lines) if line and not line.startswith(("at ", "... "))), "")
-
     def died(self) -> StartFailed:
         """The failure to raise when it ended instead of getting ready."""
-        words = self.last_words() or f"ended with status {self._process.returncode}"
+        words = last_words(self.log, self._log_start_bytes) or f"ended with status {self._process.returncode}"
         return StartFailed(f"{self.name} did not start: {words} (log: {self.log})")

@@ -84,7 +84,7 @@ def _fetch(jars: Sequence[Jar], folder: Path, progress: Progress) -> None:
     """In a process of its own, so that nobody who has the jars pays for loading jgo."""
     if find_spec("jgo") is None:
         raise MissingWheel("jgo")
-    command = [sys.executable, "-m", "storage.local.jar_fetch", str(folder)]
+    command = [sys.executable, "-P", "-m", "storage.local.jar_fetch", str(folder)]
     progress("Kafka's jars", 0, len(jars))
     with (
         tempfile.TemporaryFile("w+") as errors,

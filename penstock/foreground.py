@@ -1,0 +1,48 @@
+"""A stack that runs until somebody says stop."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from penstock.options import StackOptions
+from penstock.run_file import Run
+from penstock.stack import running_stack
+from penstock.supervisor import Tell
+from storage.local.jars import Progress
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_in_foreground(options: StackOptions, tell: Tell, progress: Progress, announce: Callable[[Run], None]) -> None:
+    """Calls `announce` when all is ready; returns after Ctrl-C, SIGTERM or SIGHUP, once everything has stopped.
+
+    Raises StartFailed.
+    """
+    options.logs.mkdir(parents=True, exist_ok=True)
+    log = options.logs / "supervisor.log"
+    logging.basicConfig(filename=log, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with suppress(asyncio.CancelledError):
+        asyncio.run(_until_told(options, tell, progress, announce))
+
+
+async def _until_told(options: StackOptions, tell: Tell, progress: Progress, announce: Callable[[Run], None]) -> None:
+    work = asyncio.current_task()
+    assert work is not None
+    told = False
+
+    def stop() -> None:
+        # Once only: a second signal would cut off the stopping itself.
+        nonlocal told
+        if not told:
+            told = True
+            tell("stopping")
+            work.cancel()
+
+    for number in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    async with running_stack(options, tell, progress) as run:
+        announce(run)
+        await asyncio.Event().wait()

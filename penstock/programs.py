@@ -1,0 +1,58 @@
+"""Commands that are programs of their own: this process becomes them, and pays for loading nothing else."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import typer
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command of `penstock` and the words after `python` that it stands for."""
+
+    name: str
+    module: str
+    help: str
+    words: tuple[str, ...] = ()
+
+
+PARTS: Final = (
+    Program("ingress", "ingress", "Run one ingress alone, with the addresses of outside servers."),
+    Program("worker", "workers", "Run one worker alone: penstock worker --lane text.default."),
+    Program("streams", "streams", "Run streams alone: usage events to ledger and metrics."),
+)
+
+ADMINISTRATION: Final = tuple(
+    Program(name, "penstock.administer", help, (name,))
+    for name, help in {
+        "keys": "Create, list and revoke model access keys.",
+        "limits": "Set what an account may use in a minute and at once.",
+        "models": "Show the catalogue.",
+        "usage": "Show an account's use and its price, by day and model.",
+        "topics": "Make all topics and check them, before anything consumes.",
+        "migrate": "Bring the database to the newest schema.",
+    }.items()
+)
+
+DEMO: Final = Program("demo", "penstock.demo", "Start a stack, stream one answer, show its charge, stop.")
+
+
+def add_program(app: typer.Typer, program: Program) -> None:
+    """Make `program` a command of `app`; all its arguments, --help among them, are the program's own."""
+    app.command(
+        program.name,
+        help=program.help,
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )(_become(program))
+
+
+def _become(program: Program) -> Callable[[typer.Context], None]:
+    def become(context: typer.Context) -> None:
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, "-P", "-m", program.module, *program.words, *context.args])
+
+    return become

@@ -1,0 +1,52 @@
+"""Makes and checks all topics: `penstock topics`, and a step of every start before anything consumes."""
+
+import asyncio
+import sys
+from dataclasses import replace
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from penstock.step import REFUSED
+from schemas.catalog import Catalog
+from schemas.errors import PenstockError
+from schemas.topics import DAY_MS, HOUR_MS, TopicSpec, lane_topic, platform_topics
+from storage.catalog import CatalogError, catalog_files, load_catalog
+from storage.settings import StorageSettings
+from storage.topics import make_topics
+
+
+class TopicSettings(BaseSettings):
+    """How topics are made; each field is the environment variable `PENSTOCK_TOPICS_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_TOPICS_", extra="ignore")
+
+    partitions: int = Field(4, ge=1, description="Partitions of a lane: as many workers as may share it")
+    replication: int = Field(1, ge=1, description="Copies of each partition; 3 on three brokers")
+    jobs_kept_h: int = Field(24, ge=1, description="Hours that a lane keeps its jobs")
+    usage_kept_days: int = Field(30, ge=1, description="Days that usage events and dead letters are kept")
+
+
+def wanted_topics(catalog: Catalog, settings: TopicSettings) -> list[TopicSpec]:
+    """Every topic that this catalogue needs, as the settings want them."""
+    lanes = catalog.lanes()
+    jobs = {lane_topic(lane) for lane in lanes}
+    jobs_ms, usage_ms = settings.jobs_kept_h * HOUR_MS, settings.usage_kept_days * DAY_MS
+    specs = platform_topics(lanes, lane_partitions=settings.partitions)
+    return [replace(spec, retention_ms=jobs_ms if spec.name in jobs else usage_ms) for spec in specs]
+
+
+def main() -> int:
+    storage, topics = StorageSettings(), TopicSettings()
+    try:
+        specs = wanted_topics(load_catalog(catalog_files(storage.catalog)), topics)
+        for line in asyncio.run(make_topics(storage.kafka, specs, replication=topics.replication)):
+            print(line)
+    except (CatalogError, PenstockError) as failure:
+        print(failure, file=sys.stderr)
+        return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
