@@ -100,7 +100,10 @@ class Upstream:
         self.replies: deque[Reply] = deque()
         self.otherwise = answer("Hello", " there")
         self.asked: list[Asked] = []
-        self._arrived = asyncio.Condition()
+        self.mute = False
+        """Takes requests and answers nothing, not even headers."""
+        self._answered = 0
+        self._changed = asyncio.Condition()
         self._connections: set[_Connection] = set()
 
     @property
@@ -112,18 +115,30 @@ class Upstream:
 
     async def arrived(self, count: int) -> Asked:
         """The request with this number, counted from 1, once it is there."""
-        async with self._arrived:
-            await self._arrived.wait_for(lambda: len(self.asked) >= count)
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self.asked) >= count)
         return self.asked[count - 1]
 
-    async def next_reply(self, asked: Asked) -> Reply:
+    async def answered(self, count: int) -> None:
+        """Returns once so many answers were sent to their end."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._answered >= count)
+
+    async def note_asked(self, asked: Asked) -> None:
         self.asked.append(asked)
-        async with self._arrived:
-            self._arrived.notify_all()
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def note_answered(self) -> None:
+        self._answered += 1
+        async with self._changed:
+            self._changed.notify_all()
+
+    def next_reply(self) -> Reply:
         return self.replies.popleft() if self.replies else self.otherwise
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.get_running_loop().create_server(self._connect, "127.0.0.1", 0)
+        self._server = await asyncio.get_running_loop().create_server(self._connect, "127.0.0.1", 0, backlog=1024)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -178,7 +193,10 @@ class _Connection(asyncio.Protocol):
         await self._gone.wait()
 
     async def _answer(self, asked: Asked) -> None:
-        reply = await self._upstream.next_reply(asked)
+        await self._upstream.note_asked(asked)
+        if self._upstream.mute:
+            return
+        reply = self._upstream.next_reply()
         head = [f"HTTP/1.1 {reply.status} Scripted", "Transfer-Encoding: chunked"]
         head += [f"{name}: {value}" for name, value in reply.headers.items()]
         self._transport.write("\r\n".join((*head, "", "")).encode("latin-1"))
@@ -194,3 +212,4 @@ class _Connection(asyncio.Protocol):
                     # A write of its own for every piece, so that the client can see each alone.
                     await asyncio.sleep(0)
         self._transport.write(b"0\r\n\r\n")
+        await self._upstream.note_answered()

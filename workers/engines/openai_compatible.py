@@ -51,6 +51,7 @@ class OpenAICompatible:
             model.upstream_name, options.max_tokens_field, options.developer_role, options.continuous_usage
         )
         self._session: aiohttp.ClientSession | None = None
+        self._lingering: set[aiohttp.ClientResponse] = set()
 
     async def generate(self, job_id: str, chat: Chat) -> AsyncGenerator[Sequence[Delta], None]:
         loop = asyncio.get_running_loop()
@@ -82,13 +83,20 @@ class OpenAICompatible:
         finally:
             watch.stop()
             if fold.done and not response.closed:
-                loop.call_later(LINGER_S, response.close)
+                self._lingering.add(response)
+                loop.call_later(LINGER_S, self._let_go, response)
             else:
                 response.close()
 
     async def close(self) -> None:
+        while self._lingering:
+            self._lingering.pop().close()
         if self._session is not None:
             await self._session.close()
+
+    def _let_go(self, response: aiohttp.ClientResponse) -> None:
+        self._lingering.discard(response)
+        response.close()
 
     def _open(self) -> aiohttp.ClientSession:
         self._session = session = aiohttp.ClientSession(

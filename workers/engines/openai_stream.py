@@ -115,6 +115,9 @@ class ChatStream:
     def end(self) -> list[Delta]:
         """The same for the end of the bytes, after which the stream is done or has a failure."""
         deltas = self._fold(self._events.end())
+        if type(self.failure) is EngineFailed:
+            # Half a chunk is what a stream that was cut ends with.
+            self.failure = None
         self._stop()
         return deltas
 

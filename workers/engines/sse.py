@@ -73,5 +73,5 @@ class EventData:
         return whole
 
     def _bound(self) -> None:
-        if len(self._line) + self._held_bytes > MAX_EVENT_BYTES:
+        if len(self._line) + len(self._data or b"") + self._held_bytes > MAX_EVENT_BYTES:
             raise EngineFailed(f"The engine sent an event of more than {MAX_EVENT_BYTES} bytes.")
