@@ -18,6 +18,7 @@ WORDS: Final[Mapping[str, str]] = {
     "string_too_short": "should have at least {min_length} character",
     "string_too_long": "should have at most {max_length} characters",
     "model_type": "should be an object",
+    "string_pattern_mismatch": "should match {pattern}",
 }
 
 

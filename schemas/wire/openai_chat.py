@@ -30,6 +30,7 @@ StringOrObject = Annotated[
     ),
 ]
 
+TokenId = Annotated[str, Field(pattern=r"^[0-9]{1,10}$")]
 Label = Annotated[str, Field(max_length=512)]
 
 
@@ -195,7 +196,7 @@ class ChatCompletionRequest(_Wire):
     seed: Int64 | None = None
     max_tokens: Int64 | None = None
     max_completion_tokens: Int64 | None = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: dict[TokenId, float] | None = None
     logprobs: bool | None = None
     top_logprobs: Int64 | None = None
 

@@ -1,0 +1,52 @@
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.catalog import Model, Rule, TokenPrice
+from schemas.usage import Price
+
+ROW: dict[str, Any] = {"id": "m", "engine": "llama_cpp", "context_tokens": 2048, "max_output_tokens": 512}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name", "rule"),
+    [
+        ({}, "temperature", Rule(min=0, max=2)),
+        ({}, "top_k", None),
+        ({"top_k": True}, "top_k", Rule(min=-1)),
+        ({"temperature": True}, "temperature", Rule(min=0, max=2)),
+        ({"temperature": {"max": 1}}, "temperature", Rule(min=0, max=1)),
+        ({"temperature": {"max": None}}, "temperature", Rule(min=0)),
+        ({"temperature": {}}, "temperature", Rule(min=0, max=2)),
+        ({"temperature": False}, "temperature", None),
+        ({"stop": {"max_items": 1}}, "stop", Rule(max_items=1)),
+    ],
+)
+def test_a_row_says_only_how_its_parameters_differ(parameters: dict[str, Any], name: str, rule: Rule | None) -> None:
+    assert Model.model_validate({**ROW, "parameters": parameters}).rules().get(name) == rule
+
+
+@pytest.mark.parametrize("parameters", [{"reasoning_effort": True}, {"n": 3}, {"n": None}, {"n": {"min": "x"}}])
+def test_a_row_promises_no_parameter_that_could_not_be_carried(parameters: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Model.model_validate({**ROW, "parameters": parameters})
+
+
+@pytest.mark.parametrize(
+    ("price", "microusd"),
+    [
+        ({}, Price(0, 0, 0)),
+        ({"input_usd_per_mtok": 0.1, "output_usd_per_mtok": 0.7}, Price(100_000, 100_000, 700_000)),
+        ({"input_usd_per_mtok": 3, "cached_input_usd_per_mtok": 0}, Price(3_000_000, 0, 0)),
+        ({"output_usd_per_mtok": Decimal("0.000001")}, Price(0, 0, 1)),
+    ],
+)
+def test_prices_are_whole_microdollars(price: dict[str, Any], microusd: Price) -> None:
+    assert TokenPrice.model_validate(price).microusd() == microusd
+
+
+def test_a_price_finer_than_a_microdollar_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        TokenPrice.model_validate({"input_usd_per_mtok": 0.0000001})
