@@ -18,7 +18,8 @@ def keys(database: Database) -> KeyStore:
 
 async def test_a_key_is_found_by_the_hash_of_its_secret_and_by_nothing_else(keys: KeyStore) -> None:
     new = await keys.create("acme", "laptop")
-    assert new.secret.startswith("sk-ps-") and len(new.secret) >= len("sk-ps-") + 22
+    assert new.secret.startswith("sk-ps-")
+    assert len(new.secret) >= len("sk-ps-") + 22
     assert await keys.find(hashlib.sha256(new.secret.encode()).hexdigest()) == new.key
     assert await keys.find(hash_secret(new.secret + "x")) is None
     assert await keys.find(new.secret) is None
@@ -59,7 +60,8 @@ async def test_a_revoked_key_is_still_found_and_says_so(keys: KeyStore) -> None:
     new = await keys.create("acme", "lost")
     assert await keys.revoke(new.key.id)
     found = await keys.find(hash_secret(new.secret))
-    assert found is not None and found.revoked_at_ms is not None
+    assert found is not None
+    assert found.revoked_at_ms is not None
     assert not await keys.revoke(new.key.id)
     assert not await keys.revoke("key_unknown")
 
@@ -77,7 +79,8 @@ async def test_limits_are_the_accounts_and_reach_all_its_keys(keys: KeyStore) ->
         assert found.limits == Limits(requests_per_min=60, in_flight=4)
         assert found.model_limits == {"m": Limits(tokens_per_min=2000)}
     untouched = await keys.find(hash_secret(other.secret))
-    assert untouched is not None and (untouched.limits, untouched.model_limits) == (Limits(), {})
+    assert untouched is not None
+    assert (untouched.limits, untouched.model_limits) == (Limits(), {})
 
 
 async def test_limits_set_before_the_first_key_hold_for_it(keys: KeyStore) -> None:
