@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionMessage
 
@@ -11,6 +11,9 @@ from schemas.catalog import Model
 from schemas.chat import Chat, Message, Sampling, Text
 from schemas.errors import InvalidRequest, InvalidValue, PenstockError, UnsupportedParameter
 from schemas.wire.openai_chat import ChatCompletionRequest
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""The machine may be busy with other tests."""
 
 MODEL = Model(id="m", engine="llama_cpp", context_tokens=2048, max_output_tokens=512)
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
@@ -257,6 +260,7 @@ def read(data: bytes) -> Chat | PenstockError:
         return error
 
 
+@UNHURRIED
 @given(
     st.binary(max_size=200) | st.dictionaries(FIELDS, JSON | st.lists(MESSAGE)).map(lambda b: json.dumps(b).encode())
 )
@@ -265,6 +269,7 @@ def test_any_bytes_give_a_request_or_an_error_of_the_tree(data: bytes) -> None:
     assert isinstance(outcome, Chat) or outcome.status == 400
 
 
+@UNHURRIED
 @given(st.dictionaries(FIELDS, JSON), st.lists(MESSAGE, max_size=3))
 def test_any_almost_right_body_gives_a_request_or_an_error_of_the_tree(
     fields: dict[str, Any], messages: list[Any]

@@ -3,7 +3,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
@@ -11,6 +11,9 @@ from ingress.translate.openai_chat import ReplyFold, StreamWriter
 from schemas.chunks import Chunk, Ended, Finish, TextDelta, UsageReport
 from schemas.errors import ErrorData
 from schemas.usage import Usage
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""The machine may be busy with other tests."""
 
 USAGE = Usage(input_tokens=11, output_tokens=5, cached_input_tokens=8, reasoning_tokens=2)
 COMPLETED = Ended("completed", USAGE)
@@ -111,8 +114,8 @@ def test_a_stream_that_did_not_complete_ends_in_an_error_and_nothing_else(chunks
 
 
 def test_nothing_is_written_after_the_end() -> None:
-    end = [TextDelta("Hi"), Finish("stop"), COMPLETED]
-    late = [TextDelta("again"), Finish("stop"), COMPLETED]
+    end: list[Chunk] = [TextDelta("Hi"), Finish("stop"), COMPLETED]
+    late: list[Chunk] = [TextDelta("again"), Finish("stop"), COMPLETED]
     assert written([*end, *late]) == written(end) == written([*end, *late], at_once=True)
 
 
@@ -129,6 +132,7 @@ def test_no_character_breaks_a_line_for_any_reader(separator: str) -> None:
     assert chunk.choices[0].logprobs.content[0].token == text
 
 
+@UNHURRIED
 @given(st.lists(st.tuples(st.integers(0, 3), st.text(), st.booleans()), max_size=30), st.booleans(), st.booleans())
 def test_the_stream_and_the_whole_reply_agree(
     said: list[tuple[int, str, bool]], at_once: bool, include_usage: bool
@@ -140,7 +144,8 @@ def test_the_stream_and_the_whole_reply_agree(
     fold.add(chunks)
     reply = ChatCompletion.model_validate_json(fold.reply(), strict=True)
 
-    texts, tokens, finishes = [""] * 4, [0] * 4, [None] * 4
+    texts, tokens = [""] * 4, [0] * 4
+    finishes: list[str | None] = [None] * 4
     streamed = read(written(chunks, include_usage=include_usage, at_once=at_once))
     for choice in (choice for chunk in streamed for choice in chunk.choices):
         texts[choice.index] += choice.delta.content or ""
