@@ -51,12 +51,13 @@ class OpenAICompatible:
             model.upstream_name, options.max_tokens_field, options.developer_role, options.continuous_usage
         )
         self._session: aiohttp.ClientSession | None = None
-        self._lingering: set[aiohttp.ClientResponse] = set()
+        self._responses: set[aiohttp.ClientResponse] = set()
 
     async def generate(self, job_id: str, chat: Chat) -> AsyncGenerator[Sequence[Delta], None]:
         loop = asyncio.get_running_loop()
         asked_at = loop.time()
         response = await self._ask(job_id, chat)
+        self._responses.add(response)
         fold = ChatStream(self._model, chat.sampling.choices, self._secret)
         watch = SilenceWatch(loop, response.close)
         try:
@@ -83,19 +84,18 @@ class OpenAICompatible:
         finally:
             watch.stop()
             if fold.done and not response.closed:
-                self._lingering.add(response)
                 loop.call_later(LINGER_S, self._let_go, response)
             else:
-                response.close()
+                self._let_go(response)
 
     async def close(self) -> None:
-        while self._lingering:
-            self._lingering.pop().close()
+        while self._responses:
+            self._responses.pop().close()
         if self._session is not None:
             await self._session.close()
 
     def _let_go(self, response: aiohttp.ClientResponse) -> None:
-        self._lingering.discard(response)
+        self._responses.discard(response)
         response.close()
 
     def _open(self) -> aiohttp.ClientSession:
