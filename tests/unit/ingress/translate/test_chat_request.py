@@ -10,6 +10,7 @@ from ingress.translate.openai_chat import parse, to_chat
 from schemas.catalog import Model
 from schemas.chat import Chat, Message, Sampling, Text
 from schemas.errors import InvalidRequest, InvalidValue, PenstockError, UnsupportedParameter
+from schemas.jobs import ENCODER, WORK_DECODER
 from schemas.wire.openai_chat import ChatCompletionRequest
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -254,8 +255,9 @@ MESSAGE = st.dictionaries(
 
 
 def read(data: bytes) -> Chat | PenstockError:
+    """The chat in a body as the next process will read it, or what was wrong."""
     try:
-        return to_chat(parse(data), MODEL)
+        return WORK_DECODER.decode(ENCODER.encode(to_chat(parse(data), MODEL)))
     except PenstockError as error:
         return error
 
