@@ -36,6 +36,7 @@ app = typer.Typer(
 
 @app.command()
 def up(
+    *,
     data: Data = DEFAULT_DATA,
     host: Annotated[str, typer.Option(help="Address the ingress listens on.")] = DEFAULT_HOST,
     port: Annotated[int, typer.Option(help="Port the ingress listens on; 0 takes a free one.")] = DEFAULT_PORT,
@@ -44,7 +45,7 @@ def up(
     text_workers: Annotated[int, typer.Option(min=1, help="Text worker processes.")] = 1,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when the stack is ready; penstock down stops it.")
-    ] = (False),
+    ] = False,
     as_json: AsJson = False,
     kafka: Annotated[str | None, typer.Option(help="HOST:PORT of Kafka, in place of the embedded one.")] = None,
     redis: Annotated[str | None, typer.Option(help="URL of Redis or Valkey, in place of the embedded one.")] = None,

@@ -28,21 +28,26 @@ def run_in_foreground(options: StackOptions, tell: Tell, progress: Progress, ann
         asyncio.run(_until_told(options, tell, progress, announce))
 
 
-async def _until_told(options: StackOptions, tell: Tell, progress: Progress, announce: Callable[[Run], None]) -> None:
-    work = asyncio.current_task()
-    assert work is not None
+def cancel_on_signals(on_first: Callable[[], None]) -> None:
+    """Have the first of the signals that end a program cancel the current task, whose clean-up then has its time."""
+    task = asyncio.current_task()
+    assert task is not None
     told = False
 
-    def stop() -> None:
-        # Once only: a second signal would cut off the stopping itself.
+    def end() -> None:
+        # Once only: a second signal would cut off the clean-up itself.
         nonlocal told
         if not told:
             told = True
-            tell("stopping")
-            work.cancel()
+            on_first()
+            task.cancel()
 
     for number in SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+        asyncio.get_running_loop().add_signal_handler(number, end)
+
+
+async def _until_told(options: StackOptions, tell: Tell, progress: Progress, announce: Callable[[Run], None]) -> None:
+    cancel_on_signals(lambda: tell("stopping"))
     async with running_stack(options, tell, progress) as run:
         announce(run)
         await asyncio.Event().wait()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,17 +31,23 @@ async def start_part(name: str, command: Sequence[str], log: Path, env: Mapping[
     finally:
         os.close(said)
     try:
-        if await _first_line(heard) != WORD:
-            async with asyncio.timeout(LAST_WORDS_S):
-                await child.wait()
-            raise child.died()
-    except TimeoutError:
-        await child.stop(0)
-        raise StartFailed(f"{name} is not ready after {READY_S:.0f} s (log: {log})") from None
+        await _ready(child, heard)
     except BaseException:
         await child.stop(0)
         raise
     return child
+
+
+async def _ready(child: Child, descriptor: int) -> None:
+    try:
+        if await _first_line(descriptor) == WORD:
+            return
+    except TimeoutError:
+        raise StartFailed(f"{child.name} is not ready after {READY_S:.0f} s (log: {child.log})") from None
+    # Without a word, so it is ending; its last ones may be a moment behind.
+    with suppress(TimeoutError):
+        await asyncio.wait_for(child.wait(), LAST_WORDS_S)
+    raise child.died()
 
 
 async def _first_line(descriptor: int) -> bytes:

@@ -4,9 +4,12 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Final
 
 import typer
+
+from storage.local.failure import MissingWheel
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,8 @@ class Program:
     module: str
     help: str
     words: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    """Packages that only some installations have."""
 
 
 PARTS: Final = (
@@ -26,8 +31,8 @@ PARTS: Final = (
 )
 
 ADMINISTRATION: Final = tuple(
-    Program(name, "penstock.administer", help, (name,))
-    for name, help in {
+    Program(name, "penstock.administer", meaning, (name,))
+    for name, meaning in {
         "keys": "Create, list and revoke model access keys.",
         "limits": "Set what an account may use in a minute and at once.",
         "models": "Show the catalogue.",
@@ -37,7 +42,9 @@ ADMINISTRATION: Final = tuple(
     }.items()
 )
 
-DEMO: Final = Program("demo", "penstock.demo", "Start a stack, stream one answer, show its charge, stop.")
+DEMO: Final = Program(
+    "demo", "penstock.demo", "Start a stack, stream one answer, show its charge, stop.", needs=("openai",)
+)
 
 
 def add_program(app: typer.Typer, program: Program) -> None:
@@ -52,6 +59,9 @@ def add_program(app: typer.Typer, program: Program) -> None:
 
 def _become(program: Program) -> Callable[[typer.Context], None]:
     def become(context: typer.Context) -> None:
+        for package in program.needs:
+            if find_spec(package) is None:
+                raise MissingWheel(package)
         sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, "-P", "-m", program.module, *program.words, *context.args])
 

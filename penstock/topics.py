@@ -36,12 +36,16 @@ def wanted_topics(catalog: Catalog, settings: TopicSettings) -> list[TopicSpec]:
     return [replace(spec, retention_ms=jobs_ms if spec.name in jobs else usage_ms) for spec in specs]
 
 
+def make_all(bootstrap: str, catalog: str, settings: TopicSettings) -> list[str]:
+    """Make what the catalogue needs, and return what was changed; raises CatalogError and Undecidable."""
+    specs = wanted_topics(load_catalog(catalog_files(catalog)), settings)
+    return asyncio.run(make_topics(bootstrap, specs, replication=settings.replication))
+
+
 def main() -> int:
-    storage, topics = StorageSettings(), TopicSettings()
+    storage = StorageSettings()
     try:
-        specs = wanted_topics(load_catalog(catalog_files(storage.catalog)), topics)
-        for line in asyncio.run(make_topics(storage.kafka, specs, replication=topics.replication)):
-            print(line)
+        make_all(storage.kafka, storage.catalog, TopicSettings())
     except (CatalogError, PenstockError) as failure:
         print(failure, file=sys.stderr)
         return REFUSED

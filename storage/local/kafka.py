@@ -149,7 +149,7 @@ async def _look(port: int) -> None:
             writer.close()
             break
         await asyncio.sleep(LOOK_S)
-    while not await _coordinates(port):
+    while not await _coordinates(port):  # noqa: ASYNC110 - another process's state sets no event here
         await asyncio.sleep(LOOK_S)
 
 

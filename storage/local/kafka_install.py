@@ -1,6 +1,11 @@
-"""Puts Apache Kafka into the user's cache: its jars, and what makes it start in a second."""
+"""Puts Apache Kafka into the user's cache: its jars, and what makes it start in a second.
 
+`python -m storage.local.kafka_install` does it ahead of time.
+"""
+
+import asyncio
 import hashlib
+import sys
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -8,6 +13,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from storage.local.failure import StartFailed
 from storage.local.jars import Progress, cache_folder, ensure_jars, only_one
 from storage.local.kafka import KafkaNode
 from storage.local.kafka_program import JVM_FLAGS, KafkaProgram
@@ -73,3 +79,15 @@ async def _use(bootstrap: str) -> None:
         for _ in range(TRAINING_MESSAGES):
             await consumer.getone()
         await consumer.commit()
+
+
+def _print_progress(what: str, done: int, of: int) -> None:
+    if done in (0, of):
+        print(f"{what}: {done} of {of}", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(install_kafka(_print_progress))
+    except StartFailed as failure:
+        sys.exit(f"{failure}")

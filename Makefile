@@ -1,0 +1,57 @@
+# What a stranger needs: make demo, make up, make test. The first of them makes .venv from the locks, with hashes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SET_UP := .venv/.set-up
+UV := $(BIN)/uv
+
+.PHONY: help set-up demo up test check bench lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    install, start a stack of its own, stream one answer, show its charge, stop"
+	@echo "make up      install, and run the stack in .penstock until Ctrl-C   (ARGS='--port 9000')"
+	@echo "make test    install, and run every test that needs no server from outside"
+	@echo "make check   ruff, mypy and the laws of the house"
+	@echo "make bench   how fast it is here"
+	@echo "make lock    resolve every dependency anew"
+
+set-up: $(SET_UP)
+
+$(SET_UP): requirements/uv.lock requirements/penstock.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.12")'
+	@echo "making .venv"
+	@test -x $(UV) || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes -r requirements/uv.lock; }
+	$(UV) pip sync --python $(BIN)/python --require-hashes requirements/penstock.lock
+	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $(SET_UP)
+
+demo: $(SET_UP)
+	@$(BIN)/penstock demo
+
+up: $(SET_UP)
+	@$(BIN)/penstock up $(ARGS)
+
+test: $(SET_UP)
+	@$(BIN)/python -m storage.local.kafka_install
+	$(BIN)/python -m pytest --ignore=tests/integration $(ARGS)
+
+check: $(SET_UP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(SET_UP)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(SET_UP)
+	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		-o requirements/uv.lock requirements/uv.in
+	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		--overrides requirements/overrides.txt --extra embedded --extra dev -o requirements/penstock.lock pyproject.toml
+	$(BIN)/python -m storage.local.jar_lock
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,58 @@
+"""The commands that read and change what a stack keeps: `python -m penstock.administer keys list`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from penstock import keys
+from penstock.limits import limits
+from penstock.models import models
+from penstock.options import DEFAULT_DATA
+from penstock.target import Data, Database, find_target
+from penstock.topics import TopicSettings, make_all
+from penstock.usage import usage
+from schemas.errors import PenstockError
+from storage import migrate as migrations
+from storage.catalog import CatalogError
+from storage.environment import variables
+from storage.settings import StorageSettings
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.add_typer(keys.app, name="keys")
+app.command()(limits)
+app.command()(models)
+app.command()(usage)
+
+
+@app.command(epilog=f"\b\nEnvironment variables:\n{variables(TopicSettings)}")
+def topics(
+    *,
+    kafka: Annotated[str | None, typer.Option(help="HOST:PORT of Kafka, where no data folder leads to it.")] = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Make all topics that the catalogue needs, and set what those that are there should have."""
+    target = find_target(data)
+    bootstrap = kafka or target.kafka or StorageSettings().kafka
+    for line in make_all(bootstrap, target.catalog, TopicSettings()) or ["all topics are as they should be"]:
+        print(line)
+
+
+@app.command()
+def migrate(*, data: Data = DEFAULT_DATA, database: Database = None) -> None:
+    """Bring the database to the newest schema."""
+    target = find_target(data, database=database)
+    migrations.migrate(target.database)
+    print("the database has the newest schema")
+
+
+def main() -> None:
+    try:
+        app(prog_name="penstock")
+    except (CatalogError, PenstockError) as failure:
+        print(f"penstock: {failure}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
