@@ -65,8 +65,10 @@ class ChoiceStream:
         return [delta for choice in event.choices or () for delta in self._deltas(choice)]
 
     def end(self, exc: BaseException | None) -> None:
-        """No more events will come: `exc` is what the engine itself raised."""
-        if exc is not None:
+        """No more events will come; `exc` is what the generation raised."""
+        if isinstance(exc, PenstockError):
+            self.failure = exc
+        elif exc is not None:
             self.failure = EngineFailed(f"The engine of model '{self._model}' failed.")
             self.failure.__cause__ = exc
         elif self.failure is None and not self.finished:
