@@ -82,7 +82,9 @@ class Door:
         return key
 
     def authorize(self, key: AccessKey, model_id: str | None, request: Request) -> None:
-        address = client_address(request.client, request.headers.get("x-forwarded-for"), self.settings.trusted_proxies)
+        # Each proxy may add a header of its own: read alone, the first is the one a client could forge.
+        forwarded_for = ", ".join(request.headers.getlist("x-forwarded-for")) or None
+        address = client_address(request.client, forwarded_for, self.settings.trusted_proxies)
         authorize(key, model_id, address, time.time_ns() // 1_000_000)
 
     async def _open(self, opening: AsyncExitStack) -> None:
@@ -95,6 +97,7 @@ class Door:
             negative_ttl_s=NEGATIVE_TTL_S,
             capacity=KEYS_CACHED,
         )
+        opening.push_async_callback(self.keys.close)
         self.tracing = Tracing("ingress", self._observe.otlp_endpoint)
         opening.callback(self.tracing.close)
 

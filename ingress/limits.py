@@ -17,6 +17,12 @@ class LimitReached(RateLimited):
         self.headers = headers
 
 
+class LimitTooSmall(LimitReached):
+    """More is asked for than the limit ever allows, so that waiting does not help."""
+
+    retryable = False
+
+
 def scopes(key: AccessKey, model_id: str, defaults: Limits) -> tuple[Scope, ...]:
     """The account's own limits, and those it has on this model."""
     account = Scope(key.account, None, _or_default(key.limits, defaults))
@@ -37,9 +43,10 @@ def refusal(verdict: Verdict, tokens: int) -> LimitReached | None:
             what = f"{scope.limits.in_flight} requests at once"
         case "tokens":
             what = f"{scope.limits.tokens_per_min} tokens per minute; this request may take {tokens}"
-    hint = "Wait and try again." if verdict.retry_after_ms is not None else "Ask for fewer output tokens, or send less."
-    wait_s = None if verdict.retry_after_ms is None else verdict.retry_after_ms / 1000
-    return LimitReached(f"The {whose} is limited to {what}. {hint}", headers(verdict.standings), wait_s)
+    limit = f"The {whose} is limited to {what}."
+    if verdict.retry_after_ms is None:
+        return LimitTooSmall(f"{limit} Ask for fewer output tokens, or send less.", headers(verdict.standings), None)
+    return LimitReached(f"{limit} Wait and try again.", headers(verdict.standings), verdict.retry_after_ms / 1000)
 
 
 def headers(standings: Sequence[Standing]) -> dict[str, str]:
