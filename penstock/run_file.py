@@ -49,9 +49,7 @@ def claim(data: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StartFailed(
-                f"a stack is running in {data} already: stop it with penstock down --data {data}"
-            ) from None
+            raise StartFailed(f"a stack runs in {data} already: penstock down --data {data} stops it") from None
         # One that was killed has left its file.
         (data / FILE_NAME).unlink(missing_ok=True)
         try:
