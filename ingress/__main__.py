@@ -10,6 +10,7 @@ from ingress.app import create_app
 from ingress.settings import IngressSettings
 from storage.observe.logging import configure
 from storage.settings import ObserveSettings, StorageSettings
+from storage.settings_help import parser
 
 KEEP_ALIVE_S = 75
 """Longer than a load balancer's idle time, so that it is never the ingress that closes first."""
@@ -22,6 +23,7 @@ log = logging.getLogger("ingress")
 
 
 def main() -> int:
+    parser("python -m ingress", __doc__, [StorageSettings, IngressSettings, ObserveSettings]).parse_args()
     settings, observe = IngressSettings(), ObserveSettings()
     configure("ingress", observe)
     try:

@@ -1,6 +1,5 @@
 """The worker process: `python -m workers --lane text.default [--lane …]`."""
 
-import argparse
 import asyncio
 import logging
 import os
@@ -26,6 +25,7 @@ from storage.observe.tracing import Tracing
 from storage.ready import notify_ready
 from storage.replies import Outboxes
 from storage.settings import ObserveSettings, StorageSettings
+from storage.settings_help import parser
 from storage.subscription import Subscription
 from workers.engine import Bounded, TextEngine
 from workers.engines.setup import SetupError
@@ -148,9 +148,9 @@ async def _main(lanes: Sequence[str], storage: StorageSettings, observe: Observe
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
-    parser.add_argument("--lane", action="append", required=True, help="lane to consume, as in text.default")
-    lanes = list(dict.fromkeys(parser.parse_args().lane))
+    words = parser("python -m workers", __doc__, [StorageSettings, WorkerSettings, ObserveSettings])
+    words.add_argument("--lane", action="append", required=True, help="lane to consume, as in text.default")
+    lanes = list(dict.fromkeys(words.parse_args().lane))
     observe = ObserveSettings()
     configure("worker", observe)
     if observe.metrics_port:

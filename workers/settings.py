@@ -1,6 +1,7 @@
 """What a worker reads from its environment, besides where bytes rest."""
 
 import os
+import socket
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,7 +13,7 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PENSTOCK_", extra="ignore")
 
     worker_name: str = Field(
-        default_factory=lambda: f"worker-{os.getpid()}",
+        default_factory=lambda: f"worker-{socket.gethostname()}-{os.getpid()}",
         description="Name that a restarted worker keeps; unique among those that run",
     )
     slots: int = Field(128, ge=1, description="Jobs that may run at once on a lane whose engines set no bound")
