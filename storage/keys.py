@@ -1,5 +1,6 @@
 """Model access keys and the limits of the accounts that hold them."""
 
+import asyncio
 import hashlib
 import secrets
 import time
@@ -7,13 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.access import KEYS_CHANNEL, AccessKey, Limits
-from schemas.errors import Undecidable
 from storage.database import Database
 from storage.key_rules import (
     checked_account,
@@ -24,11 +22,11 @@ from storage.key_rules import (
     checked_name,
     checked_networks,
 )
+from storage.line import Line
 from storage.tables import ACCESS_KEYS, ACCOUNTS, MODEL_LIMITS
 
 SECRET_PREFIX: Final = "sk-ps-"
 SECRET_BYTES: Final = 24
-ANNOUNCE_TIMEOUT_S: Final = 5
 
 
 class NewKey(msgspec.Struct, frozen=True):
@@ -124,13 +122,13 @@ def hash_secret(secret: str) -> str:
 
 
 async def announce(redis_url: str, *key_ids: str) -> None:
-    """Tell every ingress process that these keys have changed, so that it asks for them anew."""
+    """Tell every ingress process that these keys have changed, so that it asks for them anew. Raises Undecidable."""
+    line = Line(redis_url)
     try:
-        async with Redis.from_url(redis_url, socket_timeout=ANNOUNCE_TIMEOUT_S) as redis:
-            for key_id in key_ids:
-                await redis.publish(KEYS_CHANNEL, key_id)
-    except (RedisError, OSError) as exc:
-        raise Undecidable("The change is made, but Redis cannot be reached to announce it.") from exc
+        await line.open()
+        await asyncio.gather(*(line.call("PUBLISH", KEYS_CHANNEL, key_id) for key_id in key_ids))
+    finally:
+        await line.close()
 
 
 async def _keys(connection: AsyncConnection, *where: Any) -> list[AccessKey]:

@@ -83,17 +83,18 @@ class Streams:
 
 
 def faust_app(
-    kafka: str, group: str, take: Callable[[Record], Awaitable[None]], assigned: Callable[[], None]
+    kafka: str, settings: StreamsSettings, take: Callable[[Record], Awaitable[None]], assigned: Callable[[], None]
 ) -> faust.App:
     """An application that hands each message over as it is, and commits nothing."""
     app = faust.App(
-        group,
+        settings.group,
         broker=[f"kafka://{server.strip()}" for server in kafka.split(",")],
         autodiscover=False,
         web_enabled=False,
         topic_disable_leader=True,
         topic_allow_declare=False,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.instance or None,
         stream_buffer_maxsize=2 * BATCH,
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=HEARTBEAT_S,
@@ -142,7 +143,7 @@ async def run(storage: StorageSettings, settings: StreamsSettings, ready: Callab
 
         intake = Intake()
         billing = Billing(Ledger(database), aside, Telemetry())
-        app = faust_app(storage.kafka, settings.group, intake.put, ready)
+        app = faust_app(storage.kafka, settings, intake.put, ready)
         streams = Streams(app, intake, billing, group)
         watch = Watch(
             group,

@@ -1,5 +1,6 @@
 """Faust's Kafka consumer, with the two things that it does not offer."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
@@ -16,8 +17,12 @@ and again in the broker, and charges are in no hurry.
 """
 
 
+QUIET: Final = logging.getLogger("faust.penstock")
+"""Faust's services tell of every start and stop, under the name of the module that a class is from."""
+
+
 class _Thread(driver.AIOKafkaConsumerThread):
-    logger = driver.logger
+    logger = QUIET
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -26,9 +31,13 @@ class _Thread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Faust leaves out partitions that a rebalance took, and crashes when that leaves none."""
+        return bool(self.assignment().intersection(offsets)) and await super()._commit(offsets)
+
 
 class Consumer(driver.Consumer):
-    logger = driver.logger
+    logger = QUIET
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)

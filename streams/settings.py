@@ -10,6 +10,9 @@ class StreamsSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PENSTOCK_STREAMS_", extra="ignore")
 
     group: str = Field("penstock-streams", description="Kafka consumer group; all streams processes share it")
+    instance: str = Field(
+        "", description="Name in the group that a restarted process keeps, and so has its partitions back at once"
+    )
     lag_warning: int = Field(
         5_000, ge=1, description="Usage events not yet in the ledger from which a warning is logged"
     )
