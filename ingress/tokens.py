@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from schemas.catalog import Model
-from schemas.chat import Chat, Message
+from schemas.chat import Chat, Message, part_texts
 
 BYTES_PER_TOKEN: Final = 4
 """What English text comes to on the usual vocabularies."""
@@ -49,4 +49,4 @@ def reserve_tokens(chat: Chat, model: Model) -> int:
 
 
 def _input_bytes(messages: Iterable[Message]) -> int:
-    return sum(text_bytes(part.text) for message in messages for part in message.parts)
+    return sum(text_bytes(text) for message in messages for part in message.parts for text in part_texts(part))

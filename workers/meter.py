@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from schemas.chat import Chat
+from schemas.chat import Chat, part_texts
 from schemas.chunks import Delta, TextDelta, UsageReport
 from schemas.usage import End, Usage
 
@@ -39,5 +39,6 @@ class Meter:
 
 
 def _estimate(chat: Chat) -> int:
-    size_bytes = sum(len(part.text.encode()) for message in chat.messages for part in message.parts)
+    texts = (text for message in chat.messages for part in message.parts for text in part_texts(part))
+    size_bytes = sum(len(text.encode()) for text in texts)
     return max(1, size_bytes // BYTES_PER_TOKEN)

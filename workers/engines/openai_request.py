@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.chat import Chat, Message, Sampling
+from schemas.chat import Chat, Message, Sampling, Text
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -69,8 +69,8 @@ def _add_sampling(fields: dict[str, Any], sampling: Sampling) -> None:
 
 
 def _message(shape: Shape, message: Message) -> dict[str, Any]:
-    parts = message.parts
-    content: Any = parts[0].text if len(parts) == 1 else [{"type": "text", "text": part.text} for part in parts]
+    texts = [part.text for part in message.parts if isinstance(part, Text)]
+    content: Any = texts[0] if len(texts) == 1 else [{"type": "text", "text": text} for text in texts]
     fields = {"role": shape.developer_role if message.role == "developer" else message.role, "content": content}
     if message.name is not None:
         fields["name"] = message.name
