@@ -1,7 +1,7 @@
 """The commands that read and change what a stack keeps: `python -m penstock.administer keys list`."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -15,8 +15,12 @@ from penstock.usage import usage
 from schemas.errors import PenstockError
 from storage import migrate as migrations
 from storage.catalog import CatalogError
-from storage.environment import variables
 from storage.settings import StorageSettings
+from storage.settings_help import variables
+
+TOPIC_VARIABLES: Final = "\b\nEnvironment variables, with their defaults:\n" + "\n".join(
+    f"  {variable.name}\n      {variable.description}  [{variable.default}]" for variable in variables(TopicSettings)
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(keys.app, name="keys")
@@ -25,7 +29,7 @@ app.command()(models)
 app.command()(usage)
 
 
-@app.command(epilog=f"\b\nEnvironment variables:\n{variables(TopicSettings)}")
+@app.command(epilog=TOPIC_VARIABLES)
 def topics(
     *,
     kafka: Annotated[str | None, typer.Option(help="HOST:PORT of Kafka, where no data folder leads to it.")] = None,

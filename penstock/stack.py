@@ -38,9 +38,8 @@ class Stack:
         self._write()
         servers = await self._servers(progress)
         prepare = ["-m", "penstock.prepare", str(self._options.key_file)]
-        lanes, _ = await together(run_step(prepare, self._environment()), self._supervise(servers))
-        await run_step(["-m", "penstock.topics"], self._environment())
-        await self._supervise(self._parts(lanes.split()))
+        lanes, _ = await together(run_step(prepare, self._environment()), self._serve(servers))
+        await self._supervisor.start(*self._parts(lanes.split()))
         self._ready = True
         self._write()
 
@@ -69,9 +68,10 @@ class Stack:
     def _write(self) -> None:
         write_run(self.run(), self._options.data)
 
-    async def _supervise(self, parts: Sequence[Part]) -> str:
-        await self._supervisor.start(*parts)
-        return ""
+    async def _serve(self, servers: Sequence[Part]) -> str:
+        """Have the servers up and the topics made; returns what was made."""
+        await self._supervisor.start(*servers)
+        return await run_step(["-m", "penstock.topics"], self._environment())
 
     async def _servers(self, progress: Progress) -> list[Part]:
         """The embedded servers that nobody has given an address in place of."""
@@ -101,7 +101,9 @@ class Stack:
                 self._part(name, work, Stage.WORK, {"PENSTOCK_WORKER_NAME": name}, served)
                 for name in _names("text-worker", options.text_workers)
             ),
-            self._part("streams", ["-m", "streams"], Stage.WORK, {}, "usage to ledger"),
+            self._part(
+                "streams", ["-m", "streams"], Stage.WORK, {"PENSTOCK_STREAMS_INSTANCE": "streams"}, "usage to ledger"
+            ),
         ]
 
     def _part(self, name: str, command: Sequence[str], stage: Stage, own: Mapping[str, str], what: str) -> Part:

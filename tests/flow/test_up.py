@@ -1,0 +1,187 @@
+"""`penstock up` from outside: what a person types, what they see, and what is left when it has stopped."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from openai import AuthenticationError, OpenAI
+
+from storage.local.kafka_program import KafkaProgram
+from storage.local.ports import free_port
+from tests.flow.command_line import Detached, command, json_of, penstock, runs
+from tests.waiting import until
+
+MODEL: Final = "smollm2-135m-instruct"
+STOP_S: Final = 10.0
+BROKER_BACK_S: Final = 4.0
+REVOKED_S: Final = 1.0
+
+pytestmark = pytest.mark.usefixtures("kafka_program")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, kafka_program: KafkaProgram) -> Iterator[Detached]:
+    running = Detached.up(tmp_path_factory.mktemp("up"))
+    try:
+        yield running
+    finally:
+        penstock("down", "--data", running.data)
+
+
+def ask(base_url: str, key: str) -> str:
+    """Stream a short answer from the embedded model with OpenAI's client."""
+    with OpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
+        stream = client.chat.completions.create(
+            model=MODEL, messages=[{"role": "user", "content": "Say hello."}], max_tokens=8, stream=True
+        )
+        return "".join(choice.delta.content or "" for chunk in stream for choice in chunk.choices)
+
+
+def is_refused(base_url: str, key: str) -> bool:
+    try:
+        ask(base_url, key)
+    except AuthenticationError:
+        return True
+    return False
+
+
+def used(data: Path, account: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json_of("usage", "--account", account, "--data", data)["data"]
+    return rows
+
+
+def test_a_key_made_on_the_command_line_opens_and_closes_the_door(stack: Detached) -> None:
+    key = json_of("keys", "create", "--account", "team", "--data", stack.data)
+    assert ask(stack.base_url, key["key"])
+    until(lambda: [row["requests"] for row in used(stack.data, "team")] == [1])
+    row = used(stack.data, "team")[0]
+    assert row["model"] == MODEL
+    assert 0 < row["output_tokens"] <= 8
+
+    assert penstock("keys", "revoke", key["id"], "--data", stack.data).returncode == 0
+    until(lambda: is_refused(stack.base_url, key["key"]), REVOKED_S)
+
+
+def test_status_shows_each_part_and_its_address(stack: Detached) -> None:
+    status = stack.status()
+    assert {part["name"] for part in status["parts"]} == {"kafka", "valkey", "ingress", "text-worker", "streams"}
+    assert {part["state"] for part in status["parts"]} == {"running"}
+    assert stack.part("kafka")["address"] == stack.kafka
+    assert status["base_url"] == stack.base_url
+    assert all(runs(pid) for pid in stack.pids())
+
+
+def test_only_the_owner_can_read_the_key(stack: Detached) -> None:
+    assert (stack.data / "key").stat().st_mode & 0o777 == 0o600
+    assert (stack.data / "key").read_text().strip() == stack.key
+    assert all(stack.key not in log.read_text() for log in (stack.data / "logs").iterdir())
+
+
+def test_a_second_start_on_a_running_folder_is_one_clear_line(stack: Detached) -> None:
+    done = penstock("up", "--port=0", "--data", stack.data)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"penstock: a stack runs in {stack.data} already: penstock down --data {stack.data} stops it\n"
+    )
+    assert stack.status()["ready"]
+
+
+def test_a_worker_that_is_killed_is_started_again_and_one_line_says_so(stack: Detached) -> None:
+    before = stack.part("text-worker")
+    os.kill(before["pid"], signal.SIGKILL)
+    until(lambda: stack.part("text-worker")["state"] == "running" and stack.part("text-worker")["restarts"] == 1, 30)
+    assert stack.part("text-worker")["pid"] != before["pid"]
+    lines = (stack.data / "logs" / "up.log").read_text().splitlines()
+    assert [line for line in lines if "killed" in line and "text-worker" in line] == [
+        "text-worker was killed by SIGKILL; it is started again in 0.2 s"
+    ]
+    assert ask(stack.base_url, stack.key)
+
+
+def test_a_broker_that_is_killed_is_back_at_its_address(stack: Detached) -> None:
+    before = stack.part("kafka")
+    killed_s = time.monotonic()
+    os.kill(before["pid"], signal.SIGKILL)
+    until(lambda: stack.part("kafka")["restarts"] == 1 and stack.part("kafka")["state"] == "running", 30)
+    assert time.monotonic() - killed_s < BROKER_BACK_S
+    assert stack.part("kafka")["address"] == before["address"]
+    assert ask(stack.base_url, stack.key)
+
+
+def test_a_second_start_finds_keys_and_ledger_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    first = Detached.up(tmp_path)
+    ask(first.base_url, first.key)
+    until(lambda: used(tmp_path, "default"))
+    pids = first.pids()
+    first.down()
+    assert not any(runs(pid) for pid in pids)
+    assert penstock("status", "--data", tmp_path).returncode == 3
+
+    words = command("up", "--port", str(free_port()), "--data", tmp_path)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as second:
+        assert second.stdout is not None
+        shown = []
+        while not shown or not shown[-1].startswith("key"):
+            shown.append(second.stdout.readline())
+            assert shown[-1], "it ended"
+        pids = [int(part["pid"]) for part in json_of("status", "--data", tmp_path)["parts"]]
+        second.send_signal(signal.SIGINT)
+        told_s = time.monotonic()
+        rest = second.communicate(timeout=STOP_S)[0]
+    assert second.returncode == 0
+    assert time.monotonic() - told_s < STOP_S
+    assert rest == "stopping\n"
+    assert not any(runs(pid) for pid in pids)
+    assert sorted(line.split()[0] for line in shown[:-2]) == ["ingress", "kafka", "streams", "text-worker", "valkey"]
+    assert shown[-1].split() == ["key", first.key]
+    assert [row["requests"] for row in used(tmp_path, "default")] == [1]
+
+
+def test_who_kills_the_supervisor_kills_the_stack(tmp_path: Path) -> None:
+    running = Detached.up(tmp_path)
+    supervisor, *parts = running.pids()
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: not any(runs(pid) for pid in parts), STOP_S)
+    assert penstock("status", "--data", tmp_path).returncode == 3
+
+
+def test_a_port_that_is_taken_is_one_clear_line(stack: Detached, tmp_path: Path) -> None:
+    port = stack.base_url.split(":")[2].removesuffix("/v1")
+    for mode in ((), ("--detach",)):
+        done = penstock("up", "--port", port, "--data", tmp_path, *mode)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"penstock: port {port} of 127.0.0.1 is taken: choose another with --port\n"
+
+
+def test_a_wrong_row_is_named_with_file_line_and_reason(tmp_path: Path) -> None:
+    catalog = tmp_path / "mine.yaml"
+    catalog.write_text(
+        "models:\n  - id: m\n    engine: llama_cpp\n    context_tokens: many\n    max_output_tokens: 8\n"
+    )
+    done = penstock("up", "--port=0", "--detach", "--data", tmp_path / "data", "--catalog", catalog)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"penstock: {catalog}:4: model 'm': context_tokens ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_part_that_dies_at_start_is_one_clear_line_and_leaves_nothing(tmp_path: Path) -> None:
+    catalog = tmp_path / "mine.yaml"
+    catalog.write_text(
+        "models:\n  - {id: m, engine: openai_compatible, base_url: 'http://127.0.0.1:9/v1', "
+        "api_key_env: NOT_SET_ANYWHERE, context_tokens: 64, max_output_tokens: 8}\n"
+    )
+    done = penstock("up", "--port=0", "--data", tmp_path / "data", "--catalog", catalog)
+    assert done.returncode == 1
+    log = tmp_path / "data" / "logs" / "text-worker.log"
+    assert done.stderr == (
+        "penstock: text-worker did not start: model 'm': the environment variable NOT_SET_ANYWHERE (api_key_env) "
+        f"is not set in this worker (log: {log})\n"
+    )
+    assert penstock("status", "--data", tmp_path / "data").returncode == 3
+    left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert left.stdout == ""
