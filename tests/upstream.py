@@ -102,6 +102,8 @@ class Upstream:
         self.asked: list[Asked] = []
         self.mute = False
         """Takes requests and answers nothing, not even headers."""
+        self.drops_kept_connections = False
+        """Resets a connection when it is used a second time, as if it had been closed just before."""
         self._answered = 0
         self._changed = asyncio.Condition()
         self._connections: set[_Connection] = set()
@@ -163,6 +165,7 @@ class _Connection(asyncio.Protocol):
         self._received = bytearray()
         self._gone = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._used = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -179,6 +182,10 @@ class _Connection(asyncio.Protocol):
         if len(rest) < int(headers.get("content-length", "0")):
             return
         self._received.clear()
+        if self._used and self._upstream.drops_kept_connections:
+            self._transport.abort()
+            return
+        self._used = True
         asked = Asked(first.split(" ")[1], headers, json.loads(rest) if rest else None, self._gone)
         self._task = asyncio.create_task(self._answer(asked))
 

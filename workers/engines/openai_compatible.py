@@ -50,7 +50,8 @@ class OpenAICompatible:
         self._shape = openai_request.Shape(
             model.upstream_name, options.max_tokens_field, options.developer_role, options.continuous_usage
         )
-        self._session: aiohttp.ClientSession | None = None
+        self._kept: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
         self._responses: set[aiohttp.ClientResponse] = set()
 
     async def generate(self, job_id: str, chat: Chat) -> AsyncGenerator[Sequence[Delta], None]:
@@ -91,17 +92,17 @@ class OpenAICompatible:
     async def close(self) -> None:
         while self._responses:
             self._responses.pop().close()
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._kept, self._fresh):
+            if session is not None:
+                await session.close()
 
     def _let_go(self, response: aiohttp.ClientResponse) -> None:
         self._responses.discard(response)
         response.close()
 
-    def _open(self) -> aiohttp.ClientSession:
-        self._session = session = aiohttp.ClientSession(
-            # Slots are the worker's business; aiohttp's own cap of 100 would be a silent second one.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+    def _open(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
             headers=self._headers,
             skip_auto_headers=("Accept-Encoding", "Accept", "User-Agent", "Content-Type"),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -109,18 +110,33 @@ class OpenAICompatible:
             auto_decompress=False,
             trust_env=False,
         )
-        return session
 
     async def _ask(self, job_id: str, chat: Chat) -> aiohttp.ClientResponse:
-        session = self._session or self._open()
         data = openai_request.encode(openai_request.body(self._shape, chat))
         try:
             async with asyncio.timeout(self._timeouts.first_chunk_s):
-                return await session.post(self._url, data=data, headers={"X-Request-ID": job_id}, allow_redirects=False)
+                try:
+                    return await self._post(job_id, data)
+                except aiohttp.ClientConnectorError:
+                    raise
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                    # An upstream may close a kept connection just as it is used again; llama.cpp's server does so
+                    # after every stream (2026-11). Nothing was answered, so the same request goes out once more.
+                    return await self._post(job_id, data, kept=False)
         except TimeoutError as exc:
             raise EngineUnavailable(f"The engine of model '{self._model}' did not answer in time.") from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise EngineUnavailable(f"The engine of model '{self._model}' could not be reached.") from exc
+
+    async def _post(self, job_id: str, data: bytes, *, kept: bool = True) -> aiohttp.ClientResponse:
+        # Slots are the worker's business; aiohttp's own cap of 100 connections would be a silent second one.
+        if kept:
+            session = self._kept or self._open(aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S))
+            self._kept = session
+        else:
+            session = self._fresh or self._open(aiohttp.TCPConnector(limit=0, force_close=True))
+            self._fresh = session
+        return await session.post(self._url, data=data, headers={"X-Request-ID": job_id}, allow_redirects=False)
 
     async def _refuse_what_is_no_stream(self, response: aiohttp.ClientResponse) -> None:
         if response.status == 200:

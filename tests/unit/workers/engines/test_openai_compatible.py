@@ -110,6 +110,15 @@ async def test_connections_are_used_again(upstream: Upstream, engine: OpenAIComp
     assert len({id(asked.gone) for asked in upstream.asked}) < 6
 
 
+async def test_a_kept_connection_that_the_upstream_has_just_closed_costs_no_attempt(
+    upstream: Upstream, engine: OpenAICompatible
+) -> None:
+    upstream.drops_kept_connections = True
+    for number in range(3):
+        assert (await outcome(engine))[1] is None
+        await upstream.answered(number + 1)
+
+
 async def test_more_than_a_hundred_at_once(upstream: Upstream, engine: OpenAICompatible) -> None:
     go = asyncio.Event()
     upstream.otherwise = Reply([go, text("x"), finish(), DONE])
