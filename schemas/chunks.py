@@ -19,11 +19,53 @@ class TextDelta(msgspec.Struct, frozen=True, array_like=True, tag="t"):
     logprobs: list[dict[str, Any]] | None = None
 
 
+class RefusalDelta(msgspec.Struct, frozen=True, array_like=True, tag="n"):
+    """A piece of what the model says in place of an answer it declines to give."""
+
+    text: str
+    choice: int = 0
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+    """A piece of the thinking before, or between, what is said."""
+
+    text: str
+    choice: int = 0
+
+
+class Signature(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+    """Ends the reasoning before it with its provider's signature, by which that provider knows it again."""
+
+    signature: str
+    choice: int = 0
+
+
+class RedactedReasoning(msgspec.Struct, frozen=True, array_like=True, tag="x"):
+    """A whole block of reasoning that only its provider can read."""
+
+    data: str
+    choice: int = 0
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+    """A piece of the tool call number `index` of its choice; the first piece carries `id` and `name`.
+
+    `arguments` is a piece of JSON text, which may come out half-formed: it is the model's own.
+    """
+
+    index: int
+    arguments: str = ""
+    id: str | None = None
+    name: str | None = None
+    choice: int = 0
+
+
 class Finish(msgspec.Struct, frozen=True, array_like=True, tag="f"):
-    """One choice is complete."""
+    """One choice is complete; `stop_sequence` is the one that was hit, where the engine tells."""
 
     reason: FinishReason
     choice: int = 0
+    stop_sequence: str | None = None
 
 
 class UsageReport(msgspec.Struct, frozen=True, array_like=True, tag="u"):
@@ -40,8 +82,9 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     error: ErrorData | None = None
 
 
-Delta = TextDelta | Finish | UsageReport
-Chunk = TextDelta | Finish | UsageReport | Ended
+OutputDelta = TextDelta | RefusalDelta | ReasoningDelta | Signature | RedactedReasoning | ToolCallDelta
+Delta = OutputDelta | Finish | UsageReport
+Chunk = Delta | Ended
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from schemas.chat import Chat, part_texts
-from schemas.chunks import Delta, TextDelta, UsageReport
+from schemas.chunks import Delta, Finish, UsageReport
 from schemas.usage import End, Usage
 
 BYTES_PER_TOKEN = 4
@@ -20,10 +20,10 @@ class Meter:
 
     def add(self, batch: Sequence[Delta]) -> None:
         for delta in batch:
-            if isinstance(delta, TextDelta):
-                self.deltas += 1
-            elif isinstance(delta, UsageReport):
+            if isinstance(delta, UsageReport):
                 self._report = delta.usage
+            elif not isinstance(delta, Finish):
+                self.deltas += 1
 
     @property
     def output_tokens(self) -> int:

@@ -6,22 +6,61 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from ingress.translate.openai_chat.bodies import completion_id, end_error, usage_body
-from schemas.chunks import Chunk, Ended, Finish, FinishReason, TextDelta, UsageReport
+from schemas.chunks import (
+    Chunk,
+    Ended,
+    Finish,
+    FinishReason,
+    ReasoningDelta,
+    RedactedReasoning,
+    RefusalDelta,
+    Signature,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
 from schemas.errors import ErrorData
 from schemas.usage import Usage
 
 ENCODE: Final = msgspec.json.Encoder().encode
 
 
+class _Call:
+    """One tool call; its arguments are given as the model wrote them, whole JSON or not."""
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.name = ""
+        self.arguments: list[str] = []
+
+    def add(self, delta: ToolCallDelta) -> None:
+        self.id = delta.id or self.id
+        self.name = delta.name or self.name
+        self.arguments.append(delta.arguments)
+
+    def body(self) -> dict[str, Any]:
+        function = {"name": self.name, "arguments": "".join(self.arguments)}
+        return {"id": self.id, "type": "function", "function": function}
+
+
 class _Choice:
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.reasoning: list[str] = []
+        self.refusals: list[str] = []
+        self.calls: dict[int, _Call] = {}
         self.logprobs: list[dict[str, Any]] | None = None
         self.finish_reason: FinishReason | None = None
 
     def body(self, index: int) -> dict[str, Any]:
         logprobs = None if self.logprobs is None else {"content": self.logprobs, "refusal": None}
-        message = {"role": "assistant", "content": "".join(self.texts), "refusal": None}
+        content = "".join(self.texts) if self.texts or not (self.calls or self.refusals) else None
+        refusal = "".join(self.refusals) or None
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal}
+        if self.reasoning:
+            message["reasoning_content"] = "".join(self.reasoning)
+        if self.calls:
+            message["tool_calls"] = [call.body() for _, call in sorted(self.calls.items())]
         return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": self.finish_reason}
 
 
@@ -42,6 +81,14 @@ class ReplyFold:
             match chunk:
                 case TextDelta():
                     self._text(chunk)
+                case ReasoningDelta(text=text, choice=choice):
+                    self._choice(choice).reasoning.append(text)
+                case RefusalDelta(text=text, choice=choice):
+                    self._choice(choice).refusals.append(text)
+                case ToolCallDelta():
+                    self._choice(chunk.choice).calls.setdefault(chunk.index, _Call()).add(chunk)
+                case Signature() | RedactedReasoning():
+                    pass  # nothing that this dialect has a word for
                 case Finish(reason=reason, choice=choice):
                     self._choice(choice).finish_reason = reason
                 case UsageReport(usage=usage):

@@ -7,7 +7,18 @@ import msgspec
 
 from ingress.errors import openai_error_frame
 from ingress.translate.openai_chat.bodies import completion_id, end_error, usage_body
-from schemas.chunks import Chunk, Ended, Finish, TextDelta, UsageReport
+from schemas.chunks import (
+    Chunk,
+    Ended,
+    Finish,
+    ReasoningDelta,
+    RedactedReasoning,
+    RefusalDelta,
+    Signature,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
 
 ENCODE: Final = msgspec.json.Encoder().encode
 DONE: Final = b"data: [DONE]\n\n"
@@ -43,12 +54,18 @@ class StreamWriter:
             match chunk:
                 case TextDelta():
                     self._text(chunk, events)
+                case ReasoningDelta():
+                    self._field(chunk.choice, b'"reasoning_content":', chunk.text, events)
+                case RefusalDelta():
+                    self._field(chunk.choice, b'"refusal":', chunk.text, events)
+                case ToolCallDelta():
+                    self._tool_call(chunk, events)
                 case Finish():
                     self._finish(chunk, events)
                 case Ended():
                     self._end(chunk, events)
-                case UsageReport():
-                    pass
+                case UsageReport() | Signature() | RedactedReasoning():
+                    pass  # nothing that this dialect has a word for
                 case _:
                     assert_never(chunk)
         return b"".join(events)
@@ -62,6 +79,21 @@ class StreamWriter:
         else:
             logprobs = _in_one_line(ENCODE(_logprobs(delta.logprobs)))
             events += (prefix, b'"content":', quoted, b'},"logprobs":', logprobs, b',"finish_reason":null', self._close)
+
+    def _field(self, choice: int, name: bytes, text: str, events: list[bytes]) -> None:
+        prefix = self._prefixes.get(choice) or self._open(choice, events)
+        events += (prefix, name, _in_one_line(ENCODE(text)), self._plain_end)
+
+    def _tool_call(self, delta: ToolCallDelta, events: list[bytes]) -> None:
+        """The first piece of a call says what it is, later ones only go on with its arguments."""
+        prefix = self._prefixes.get(delta.choice) or self._open(delta.choice, events)
+        call: dict[str, Any] = {"index": delta.index}
+        function: dict[str, str] = {"arguments": delta.arguments}
+        if delta.id is not None:
+            call |= {"id": delta.id, "type": "function"}
+        if delta.name is not None:
+            function = {"name": delta.name, **function}
+        events += (prefix, b'"tool_calls":', _in_one_line(ENCODE([call | {"function": function}])), self._plain_end)
 
     def _finish(self, finish: Finish, events: list[bytes]) -> None:
         known = finish.choice in self._prefixes
