@@ -17,7 +17,7 @@ from storage.group import GroupView
 from storage.ledger import Ledger
 from storage.settings import StorageSettings
 from streams.billing import Billing
-from streams.consumer import Consumer, Transport
+from streams.consumer import FETCH_BYTES, Consumer, Transport
 from streams.dead_letters import DeadLetters
 from streams.intake import BATCH, Intake, Record
 from streams.positions import Positions
@@ -96,6 +96,7 @@ def faust_app(
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=settings.instance or None,
         stream_buffer_maxsize=2 * BATCH,
+        consumer_max_fetch_size=FETCH_BYTES,
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=HEARTBEAT_S,
         broker_request_timeout=REQUEST_S,
