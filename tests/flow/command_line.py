@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from penstock.run_file import PartRow, Run, read_run
+
 START_S: Final = 90.0
 
 
@@ -56,13 +58,15 @@ class Detached:
         done = penstock("down", "--data", self.data)
         assert (done.returncode, done.stdout) == (0, f"stopped {self.data}\n")
 
-    def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = json_of("status", "--data", self.data)
-        return status
+    def run(self) -> Run:
+        """What `penstock status` reads, without a process for each look."""
+        run = read_run(self.data)
+        assert run is not None
+        return run
 
-    def part(self, name: str) -> dict[str, Any]:
-        return next(part for part in self.status()["parts"] if part["name"] == name)
+    def part(self, name: str) -> PartRow:
+        return next(part for part in self.run().parts if part.name == name)
 
     def pids(self) -> list[int]:
-        status = self.status()
-        return [status["pid"], *(part["pid"] for part in status["parts"])]
+        run = self.run()
+        return [run.pid, *(part.pid for part in run.parts if part.pid is not None)]

