@@ -155,7 +155,7 @@ async def test_closing_stops_the_work(subject: Subject) -> None:
     subject.expect("endless")
     async with aclosing(subject.engine.generate("job-1", chat(logit_bias=END_OF_TURN))) as batches:
         assert await anext(batches)
-    await asyncio.wait_for(subject.stopped(), 10)
+    await asyncio.wait_for(subject.stopped(), 20)
 
 
 async def test_cancelling_stops_the_work(subject: Subject) -> None:
@@ -171,7 +171,7 @@ async def test_cancelling_stops_the_work(subject: Subject) -> None:
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    await asyncio.wait_for(subject.stopped(), 10)
+    await asyncio.wait_for(subject.stopped(), 20)
 
 
 async def test_a_prompt_beyond_the_context(subject: Subject) -> None:
