@@ -12,8 +12,15 @@ from schemas.errors import Undecidable
 from storage.redis_wire import Argument, RedisAddress, RedisWire, Reply, open_wire
 
 REPLY_TIMEOUT_S: Final = 2.0
-PASSING: Final = frozenset({"LOADING", "READONLY", "MASTERDOWN", "OOM", "BUSY", "TRYAGAIN", "CLUSTERDOWN"})
-"""Error codes, the first word of a reply, of a server that will be able to answer later."""
+LOOK_S: Final = REPLY_TIMEOUT_S / 4
+
+PASSING: Final = frozenset(
+    {"LOADING", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "BUSY", "TRYAGAIN", "CLUSTERDOWN"}
+)
+"""Error codes, the first word of a reply, of a server that will be able to answer later.
+
+MISCONF is a disk that took no more of the append-only file.
+"""
 
 RECONNECT_FIRST_S: Final = 0.05
 RECONNECT_LAST_S: Final = 1.0
@@ -111,13 +118,19 @@ class Line:
             log.info("redis_back")
 
     async def _until_lost(self) -> None:
+        late = False
         while not self._lost.is_set():
             try:
-                async with asyncio.timeout(REPLY_TIMEOUT_S / 4):
+                async with asyncio.timeout(LOOK_S):
                     await self._lost.wait()
             except TimeoutError:
-                if self._waiting and self._loop.time() - self._waiting[0][0] > REPLY_TIMEOUT_S and self._wire:
+                # Two looks in a row: after a pause of this process the first one comes before what lies in the socket.
+                was_late, late = late, self._late()
+                if late and was_late and self._wire:
                     self._wire.close()
+
+    def _late(self) -> bool:
+        return bool(self._waiting) and self._loop.time() - self._waiting[0][0] > REPLY_TIMEOUT_S
 
     async def _reconnect(self) -> None:
         pause_s = RECONNECT_FIRST_S

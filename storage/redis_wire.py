@@ -56,6 +56,14 @@ class RedisWire(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._out: list[bytes] = []
         self._transport: asyncio.Transport | None = None
+        self._lost = False
+
+    def hand_over(self, on_reply: Callable[[Reply], None], on_lost: Callable[[], None]) -> None:
+        """From now on tells these. Raises ConnectionResetError when the socket is gone: it was told to those before."""
+        if self._lost:
+            raise ConnectionResetError("The server closed the connection after its greeting.")
+        self._on_reply = on_reply
+        self._on_lost = on_lost
 
     def send(self, *command: Argument) -> None:
         """Sends with everything else that is said in this turn of the event loop."""
@@ -77,6 +85,7 @@ class RedisWire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._lost = True
         self._on_lost()
 
     def _flush(self) -> None:
@@ -85,9 +94,7 @@ class RedisWire(asyncio.Protocol):
             self._transport.write(b"".join(out))
 
 
-async def open_wire(
-    address: RedisAddress, on_reply: Callable[[Reply], None], on_lost: Callable[[], None]
-) -> RedisWire:
+async def open_wire(address: RedisAddress, on_reply: Callable[[Reply], None], on_lost: Callable[[], None]) -> RedisWire:
     """Connects, authenticates and selects the database. Raises OSError or hiredis.ReplyError."""
     loop = asyncio.get_running_loop()
     greetings: asyncio.Queue[Reply] = asyncio.Queue()
@@ -100,14 +107,18 @@ async def open_wire(
                 tls = ssl.create_default_context() if address.tls else None
                 await loop.create_connection(lambda: wire, address.host, address.port, ssl=tls)
             for command in _greeting(address):
-                wire.send(*command)
-                if isinstance(reply := await greetings.get(), Exception):
-                    raise reply
+                await _greet(wire, greetings, command)
+        wire.hand_over(on_reply, on_lost)
     except BaseException:
         wire.close()
         raise
-    wire._on_reply, wire._on_lost = on_reply, on_lost
     return wire
+
+
+async def _greet(wire: RedisWire, greetings: asyncio.Queue[Reply], command: tuple[Argument, ...]) -> None:
+    wire.send(*command)
+    if isinstance(reply := await greetings.get(), Exception):
+        raise reply
 
 
 def _greeting(address: RedisAddress) -> list[tuple[Argument, ...]]:
