@@ -25,5 +25,6 @@ class ObserveSettings(BaseSettings):
 
     log_level: str = Field("info", description="debug, info, warning or error")
     log_format: str = Field("json", description="json, or console for a person")
-    metrics_port: int = Field(0, description="Port of Prometheus /metrics in worker and streams; 0 opens none")
+    metrics_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz, /readyz of worker and streams")
+    metrics_port: int = Field(0, description="Their port; 0 opens none")
     otlp_endpoint: str = Field("", description="OTLP/HTTP endpoint for traces; empty sends none")

@@ -10,7 +10,7 @@ from storage.observe.logging import configure
 from storage.ready import notify_ready
 from storage.settings import ObserveSettings, StorageSettings
 from streams.app import run
-from streams.exposition import Exposition
+from storage.observe.exposition import Exposition
 from streams.settings import StreamsSettings
 
 log = logging.getLogger("streams")
@@ -35,7 +35,9 @@ async def _serve(storage: StorageSettings, streams: StreamsSettings, observe: Ob
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    exposition = Exposition(observe.metrics_port, lambda: readiness.is_ready) if observe.metrics_port else None
+    exposition = None
+    if observe.metrics_port:
+        exposition = Exposition(observe.metrics_host, observe.metrics_port, lambda: readiness.is_ready)
     try:
         await run(storage, streams, readiness.mark)
     finally:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-import prometheus_client
 import uvloop
 
 from schemas.catalog import Catalog, Model
@@ -20,6 +19,7 @@ from storage.jobs import JobRecords, cancel_channel
 from storage.kafka import LaneConsumer, LogProducer
 from storage.line import Line
 from storage.objects import ObjectFolder
+from storage.observe.exposition import Exposition
 from storage.observe.logging import configure
 from storage.observe.tracing import Tracing
 from storage.ready import notify_ready
@@ -55,9 +55,17 @@ class Worker:
         catalog = load_catalog(catalog_files(self._storage.catalog))
         async with self._stack:
             loops = await self._open(catalog, lanes)
+            self._expose()
             notify_ready()
             log.info("worker_ready", extra={"lanes": list(lanes), "worker": self._settings.worker_name})
             await self._run(loops, stop)
+
+    def _expose(self) -> None:
+        """Opens /metrics, /healthz and /readyz, which says whether jobs can be taken and answered."""
+        observe = self._observe
+        if observe.metrics_port:
+            exposition = Exposition(observe.metrics_host, observe.metrics_port, self._line.connected.is_set)
+            self._stack.callback(exposition.close)
 
     async def _open(self, catalog: Catalog, lanes: Sequence[str]) -> list[LaneLoop]:
         keep = self._stack
@@ -153,8 +161,6 @@ def main() -> int:
     lanes = list(dict.fromkeys(words.parse_args().lane))
     observe = ObserveSettings()
     configure("worker", observe)
-    if observe.metrics_port:
-        prometheus_client.start_http_server(observe.metrics_port)
     try:
         uvloop.run(_main(lanes, StorageSettings(), observe))
     except (SetupError, CatalogError, Undecidable) as failure:

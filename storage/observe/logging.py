@@ -7,7 +7,10 @@ import structlog
 
 from storage.settings import ObserveSettings
 
-QUIET = ("aiokafka", "uvicorn.access", "kafka", "faust", "mode", "sqlalchemy", "alembic")
+SILENT = ("aiokafka",)
+"""Writes twenty errors a second while a broker is away; whoever asked it for something says so once."""
+
+QUIET = ("uvicorn.access", "kafka", "faust", "mode", "sqlalchemy", "alembic")
 
 
 def configure(part: str, settings: ObserveSettings) -> None:
@@ -33,6 +36,8 @@ def configure(part: str, settings: ObserveSettings) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 

@@ -4,7 +4,7 @@ import pytest
 
 from storage.local.ports import free_port
 from streams import telemetry
-from streams.exposition import Exposition
+from storage.observe.exposition import Exposition
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from streams.exposition import Exposition
 def test_each_path_answers(path: str, ready: bool, status: int) -> None:
     port = free_port()
     telemetry.COST.labels("shown").inc(0)
-    exposition = Exposition(port, lambda: ready)
+    exposition = Exposition("127.0.0.1", port, lambda: ready)
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     connection.request("GET", path)
     response = connection.getresponse()

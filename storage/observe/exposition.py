@@ -17,10 +17,10 @@ class _Silent(WSGIRequestHandler):
 class Exposition:
     """Readiness is what `ready` says when asked; alive is whoever answers."""
 
-    def __init__(self, port: int, ready: Callable[[], bool]) -> None:
+    def __init__(self, host: str, port: int, ready: Callable[[], bool]) -> None:
         self._ready = ready
         self._metrics = make_wsgi_app()
-        self._server = make_server("", port, self._answer, ThreadingWSGIServer, handler_class=_Silent)
+        self._server = make_server(host, port, self._answer, ThreadingWSGIServer, handler_class=_Silent)
         Thread(target=self._server.serve_forever, name="exposition", daemon=True).start()
 
     def close(self) -> None:
