@@ -1,63 +1,120 @@
 """The ingress process: `python -m ingress`."""
 
+import asyncio
 import logging
+import math
+import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
+import uvloop
+from fastapi import FastAPI
 
 from ingress.app import create_app
+from ingress.door import Door
 from ingress.settings import IngressSettings
+from schemas.errors import InvalidValue, Undecidable
+from storage.catalog import CatalogError
 from storage.observe.logging import configure
+from storage.ready import notify_ready
 from storage.settings import ObserveSettings, StorageSettings
 from storage.settings_help import parser
+from storage.settings_read import read_settings
 
 KEEP_ALIVE_S = 75
 """Longer than a load balancer's idle time, so that it is never the ingress that closes first."""
 
 BACKLOG = 2048
-UNREAD_TIMEOUT_MS = 90_000
-"""A client that acknowledges nothing for this long is dropped by the kernel."""
+VANISHED_AFTER_S = 30
+"""A client that has been silent for this long is asked by the kernel whether it is still there."""
 
 log = logging.getLogger("ingress")
 
 
+class Server(uvicorn.Server):
+    """Leaves signals to `_serve`: uvicorn would raise them again before the door is closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 def main() -> int:
     parser("python -m ingress", __doc__, [StorageSettings, IngressSettings, ObserveSettings]).parse_args()
-    settings, observe = IngressSettings(), ObserveSettings()
-    configure("ingress", observe)
+    configure("ingress", ObserveSettings.model_construct())
+    try:
+        observe = read_settings(ObserveSettings)
+        configure("ingress", observe)
+        storage, settings = read_settings(StorageSettings), read_settings(IngressSettings)
+    except InvalidValue as failure:
+        return _ends("ingress_cannot_be_configured", failure)
     try:
         listener = _listen(settings)
     except OSError as failure:
-        log.error("ingress_cannot_listen", extra={"host": settings.host, "port": settings.port, "reason": str(failure)})
-        return 1
-    config = uvicorn.Config(
-        create_app(StorageSettings(), settings, observe),
-        loop="uvloop",
+        return _ends("ingress_cannot_listen", failure)
+    try:
+        uvloop.run(_serve(listener, Door(storage, settings, observe)))
+    except (CatalogError, InvalidValue, Undecidable) as failure:
+        return _ends("ingress_cannot_start", failure)
+    return 0
+
+
+async def _serve(listener: socket.socket, door: Door) -> None:
+    """Serves until a signal, then until the open requests are answered or `drain_s` are over."""
+    async with door:
+        drain_s = door.settings.drain_s
+        server = Server(_config(create_app(door), drain_s))
+        loop = asyncio.get_running_loop()
+
+        def stop(number: int) -> None:
+            server.handle_exit(number, None)
+            loop.call_later(drain_s, door.give_up)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop, number)
+        notify_ready()
+        await server.serve(sockets=[listener])
+
+
+def _ends(event: str, failure: Exception) -> int:
+    """One line for whoever operates this: the way to the failure is of no use to them."""
+    log.critical(event, extra={"reason": str(failure)})
+    return 1
+
+
+def _config(app: FastAPI, drain_s: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         http="httptools",
         ws="none",
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, int(settings.drain_s)),
+        # By then all are answered but those whose clients do not read.
+        timeout_graceful_shutdown=math.ceil(drain_s) + 1,
     )
-    server = uvicorn.Server(config)
-    server.run(sockets=[listener])
-    return 0 if server.started else 1
 
 
 def _listen(settings: IngressSettings) -> socket.socket:
+    """A listening socket, whose options the connections it accepts take over."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if settings.reuse_port:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, VANISHED_AFTER_S)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_TIMEOUT_MS)
+        # What an answer leaves in the kernel's hands is dropped, too, when its client acknowledges nothing.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.stall_s * 1000))
     listener.bind((settings.host, settings.port))
     listener.listen(BACKLOG)
     return listener

@@ -15,11 +15,13 @@ from starlette.types import Receive, Scope, Send
 from ingress import metrics
 from ingress.errors import openai_error
 from ingress.mailbox import Mailbox
-from ingress.submit import Submission, Submitter
+from ingress.submission import Submission
+from ingress.submit import Submitter
 from schemas.chunks import Chunk, Ended
 from schemas.errors import Cancelled, ErrorData
 
 PING: Final = b": ping\n\n"
+OVERHEAD_HEADER: Final = "x-penstock-overhead-ms"
 
 
 class Writer(Protocol):
@@ -57,8 +59,10 @@ class Answer(Response, ABC):
         except Cancelled:
             metrics.DISCONNECTS.inc()
         except asyncio.CancelledError:
-            if not self._mailbox.stalled:
+            task = asyncio.current_task()
+            if not self._mailbox.stalled or task is None or task.uncancel():
                 raise
+            metrics.STALLS.inc()
         finally:
             watch.cancel()
             self._submitter.close(self._submission)
@@ -74,14 +78,11 @@ class Answer(Response, ABC):
         await send({"type": "http.response.body", "body": body})
 
     async def _start(self, send: Send, status: int, headers: dict[str, str]) -> None:
-        overhead_ms = max(0.0, (time.perf_counter() - self._started) * 1000 - self._mailbox.engine_ms)
-        metrics.OVERHEAD.labels(self._model).observe(overhead_ms / 1000)
-        all_headers = {
-            **headers,
-            **self._submission.headers,
-            "x-request-id": self._request_id,
-            "x-penstock-overhead-ms": f"{overhead_ms:.2f}",
-        }
+        all_headers = {**headers, **self._submission.headers, "x-request-id": self._request_id}
+        if self._mailbox.heard:
+            overhead_ms = max(0.0, (time.perf_counter() - self._started) * 1000 - self._mailbox.engine_ms)
+            metrics.OVERHEAD.labels(self._model).observe(overhead_ms / 1000)
+            all_headers[OVERHEAD_HEADER] = f"{overhead_ms:.2f}"
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in all_headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
 
@@ -100,7 +101,8 @@ class WholeAnswer(Answer):
             if chunks and isinstance(chunks[-1], Ended):
                 break
         if self._fold.error is not None:
-            return await self._refuse(send, self._fold.error)
+            await self._refuse(send, self._fold.error)
+            return
         body = self._fold.reply()
         metrics.CHUNKS.labels(self._model).inc()
         await self._start(send, 200, {"content-type": "application/json", "content-length": str(len(body))})
@@ -108,33 +110,42 @@ class WholeAnswer(Answer):
 
 
 class StreamedAnswer(Answer):
-    """Holds the status back until there is a chunk, an error or PING_S of silence."""
+    """Holds the status back until there is a chunk, an error or a ping."""
 
     def __init__(
         self, submitter: Submitter, submission: Submission, request_id: str, started: float, writer: Writer
     ) -> None:
         super().__init__(submitter, submission, request_id, started)
         self._writer = writer
+        self._begun = False
+        self._relayed = metrics.CHUNKS.labels(submission.job.model)
 
     async def _answer(self, send: Send) -> None:
         chunks = await self._mailbox.take()
         if chunks and isinstance(first := chunks[0], Ended) and first.error is not None:
-            return await self._refuse(send, first.error)
-        metrics.FIRST_CHUNK.labels(self._model).observe(time.perf_counter() - self._started)
+            await self._refuse(send, first.error)
+            return
         await self._start(
             send,
             200,
             {"content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no"},
         )
-        count = metrics.CHUNKS.labels(self._model)
         while True:
-            ended = bool(chunks) and isinstance(chunks[-1], Ended)
-            count.inc(len(chunks))
+            end = chunks[-1] if chunks and isinstance(chunks[-1], Ended) else None
+            self._count(chunks, end)
             body = self._writer.write(chunks) if chunks else PING
-            await send({"type": "http.response.body", "body": body, "more_body": not ended})
-            if ended:
+            await send({"type": "http.response.body", "body": body, "more_body": end is None})
+            if end is not None:
                 break
             chunks = await self._mailbox.take()
+
+    def _count(self, chunks: Sequence[Chunk], end: Ended | None) -> None:
+        if chunks and not self._begun:
+            self._begun = True
+            metrics.FIRST_CHUNK.labels(self._model).observe(time.perf_counter() - self._started)
+        if end is not None and end.error is not None:
+            metrics.ERRORS.labels(end.error.code).inc()
+        self._relayed.inc(len(chunks))
 
 
 async def _until_gone(receive: Receive, mailbox: Mailbox) -> None:

@@ -1,9 +1,7 @@
-"""The composition root of the HTTP ingress."""
+"""The HTTP app: routes, what stands around them, and how errors are answered."""
 
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,39 +15,47 @@ from ingress.limits import LimitReached
 from ingress.metrics import ERRORS
 from ingress.observed import Observed
 from ingress.routes import chat, health, models, usage
-from ingress.settings import IngressSettings
-from schemas.errors import ErrorData, InternalError, InvalidValue, PenstockError
+from schemas.errors import ErrorData, InvalidRequest, InvalidValue, PenstockError
 from schemas.wire.openai_chat import ChatCompletionRequest
-from storage.ready import notify_ready
-from storage.settings import ObserveSettings, StorageSettings
 
-log = logging.getLogger(__name__)
+CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed", 408: "request_timeout"}
+"""What the framework's own refusals are called."""
+
+LONGEST_PATH: Final = 200
+"""Characters of a path that an error repeats."""
+
+EXPOSED_HEADERS: Final = (
+    "retry-after",
+    "retry-after-ms",
+    "x-penstock-overhead-ms",
+    "x-request-id",
+    "x-should-retry",
+    *(
+        f"x-ratelimit-{of}-{what}"
+        for of in ("limit", "remaining", "reset")
+        for what in ("requests", "tokens-per-minute")
+    ),
+)
+"""What a page from another origin may read, besides what browsers always let it."""
 
 
-def create_app(storage: StorageSettings, settings: IngressSettings, observe: ObserveSettings) -> FastAPI:
-    """The app; it opens what it needs when it starts, and is ready when start-up is complete."""
-
-    @asynccontextmanager
-    async def opened(app: FastAPI) -> AsyncIterator[None]:
-        async with Door(storage, settings, observe) as door:
-            app.state.door = door
-            notify_ready()
-            yield
-
-    app = FastAPI(title="Penstock", version="0.1.0", lifespan=opened, redirect_slashes=False)
+def create_app(door: Door) -> FastAPI:
+    """The app behind an open door."""
+    settings = door.settings
+    app = FastAPI(title="Penstock", version="0.1.0", redirect_slashes=False)
+    app.state.door = door
     for routes in (chat, models, usage, health):
         app.include_router(routes.router)
     app.add_exception_handler(PenstockError, _answer_penstock)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(RequestValidationError, _answer_validation)
-    app.add_exception_handler(Exception, _answer_bug)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["x-request-id", "retry-after"],
+            expose_headers=EXPOSED_HEADERS,
         )
     app.add_middleware(Observed)
     _describe_hand_parsed_bodies(app)
@@ -68,12 +74,12 @@ async def _answer_penstock(request: Request, error: Exception) -> Response:
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:
-    """No such route, or not this method."""
+    """No such route, not this method, or a body that did not come."""
     assert isinstance(error, HTTPException)
     if request.method == "OPTIONS" and error.status_code == 405:
         return Response(status_code=204, headers=dict(error.headers or {}))
-    message = f"{request.method} {request.url.path}: {error.detail}."
-    code = "not_found" if error.status_code == 404 else "method_not_allowed"
+    message = f"{request.method} {request.url.path[:LONGEST_PATH]}: {error.detail}."
+    code = CODES.get(error.status_code, InvalidRequest.code)
     return _respond(request, ErrorData(code, message, error.status_code), dict(error.headers or {}))
 
 
@@ -83,11 +89,6 @@ async def _answer_validation(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     param = str(first["loc"][-1])
     return _respond(request, InvalidValue(f"'{param}': {first['msg']}.", param=param).data())
-
-
-async def _answer_bug(request: Request, error: Exception) -> Response:
-    log.error("request_failed", exc_info=error, extra={"request_id": request.state.request_id})
-    return _respond(request, InternalError("The platform failed. The request id leads to the reason.").data())
 
 
 def _describe_hand_parsed_bodies(app: FastAPI) -> None:

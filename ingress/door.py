@@ -18,6 +18,7 @@ from ingress.settings import IngressSettings
 from ingress.submit import Submitter
 from schemas.access import KEYS_CHANNEL, AccessKey
 from schemas.catalog import Catalog
+from schemas.errors import Overloaded
 from schemas.lanes import LANES_CHANNEL
 from storage.catalog import catalog_files, load_catalog
 from storage.database import Database
@@ -32,6 +33,9 @@ from storage.replies import reply_channel
 from storage.settings import ObserveSettings, StorageSettings
 from storage.subscription import Subscription
 
+SETTLE_S: Final = 0.5
+"""How long a closing door waits for limits to be settled; their leases end by themselves."""
+
 NEGATIVE_TTL_S: Final = 5.0
 KEYS_CACHED: Final = 50_000
 
@@ -39,7 +43,10 @@ log = logging.getLogger(__name__)
 
 
 class Door:
-    """Opens in order, closes in reverse. The reply channel is confirmed before the first request is taken."""
+    """Opens in order, closes in reverse. The reply channel is confirmed before the first request is taken.
+
+    Opening raises CatalogError, or Undecidable when Redis or Kafka cannot be reached. The database is not asked.
+    """
 
     catalog: Catalog
     keys: KeyCache
@@ -64,8 +71,12 @@ class Door:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.submitter.drain()
+        await self.submitter.drain(SETTLE_S)
         await self._stack.aclose()
+
+    def give_up(self) -> None:
+        """Answers every request that waits still, as this process is about to end."""
+        self._relay.fail_all(Overloaded("This ingress is stopping. Ask again.", retry_after_s=1))
 
     @property
     def ready(self) -> bool:
@@ -98,6 +109,7 @@ class Door:
             capacity=KEYS_CACHED,
         )
         opening.push_async_callback(self.keys.close)
+        opening.push_async_callback(self.keys.close)
         self.tracing = Tracing("ingress", self._observe.otlp_endpoint)
         opening.callback(self.tracing.close)
 
@@ -108,14 +120,15 @@ class Door:
         await producer.open()
         opening.push_async_callback(producer.close)
 
-        relay, lanes = Relay(), LaneBoard(time.monotonic)
+        self._relay = relay = Relay(self.settings.ping_s, self.settings.stall_s)
+        lanes = LaneBoard(time.monotonic)
         self._subscription = Subscription(
             self._storage.redis,
             line,
             {
                 self._reply_to: relay.heard,
                 LANES_CHANNEL: lanes.heard,
-                KEYS_CHANNEL: lambda payload: self.keys.forget(payload.decode()),
+                KEYS_CHANNEL: lambda payload: self.keys.forget(payload.decode(errors="replace")),
             },
             on_gap=self.keys.forget_all,
         )

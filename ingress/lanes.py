@@ -1,5 +1,6 @@
 """How the lanes stand, as the workers report it, and whether a lane can still take a job in time."""
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ FRESH_S: Final = 5 * REPORT_S
 UNSERVED_S: Final = 30.0
 """A lane that nobody has reported on for this long takes no more jobs; a worker that restarts is back sooner."""
 
-SLOWEST_PER_S: Final = 0.05
+UNSEEN_JOB_S: Final = 20.0
+"""What a job is taken to last as long as none has been seen to end: the rate of a lane just started is no rate."""
 
 DECODER: Final = msgspec.msgpack.Decoder(LaneReport)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ def shed(lane: str, state: LaneState, budget_s: float) -> Overloaded | None:
         return Overloaded(f"No worker serves the lane {lane} at the moment. Try again later.", retry_after_s=5)
     if state.lag == 0 or state.slots == 0:
         return None
-    wait_s = state.lag / max(state.ended_per_s, SLOWEST_PER_S)
+    wait_s = state.lag / max(state.ended_per_s, state.slots / UNSEEN_JOB_S)
     if wait_s <= budget_s:
         return None
     message = f"The lane {lane} is full: {state.lag} requests wait, about {wait_s:.0f} s. Try again later."
@@ -54,8 +58,17 @@ class LaneBoard:
         self._reports: dict[str, dict[str, tuple[float, LaneReport]]] = {}
 
     def heard(self, payload: bytes) -> None:
-        report = DECODER.decode(payload)
-        self._reports.setdefault(report.lane, {})[report.worker] = (self._clock(), report)
+        try:
+            report = DECODER.decode(payload)
+        except msgspec.DecodeError:
+            # Raised into the socket's protocol, it would cost the subscription and every stream on it.
+            log.exception("lane_report_unreadable")
+            return
+        now = self._clock()
+        known = self._reports.get(report.lane, {})
+        # Workers that are gone are forgotten: each restart may bring a new name.
+        kept = {worker: heard for worker, heard in known.items() if now - heard[0] <= UNSERVED_S}
+        self._reports[report.lane] = {**kept, report.worker: (now, report)}
 
     def state(self, lane: str) -> LaneState:
         now = self._clock()

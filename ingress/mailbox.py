@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from schemas.chunks import Chunk, Ended, Frame
+from schemas.chunks import Chunk, Ended, Finish, Frame
 from schemas.errors import Cancelled, PenstockError, StreamCut, WorkerLost
 from schemas.usage import End, Usage
 
 MOST_CHUNKS_WAITING: Final = 20_000
-"""A client this far behind the engine is not reading."""
+"""A stream's client this far behind the engine is not reading."""
 
 MOST_FRAMES_EARLY: Final = 1_000
 
@@ -19,6 +19,7 @@ class Mailbox:
 
     A later attempt replaces all that has not been taken yet; once something has been taken, an attempt may only end
     the job. After Ended nothing is accepted. A `whole` answer is taken at its end only, so any attempt may give it.
+    `heard` says that a worker has sent something, `finished` counts the choices that are complete.
     """
 
     def __init__(self, job_id: str, deadline: float, *, whole: bool) -> None:
@@ -29,6 +30,8 @@ class Mailbox:
         self.ended: Ended | None = None
         self.ended_by_worker = False
         self.heard = False
+        self.finished = 0
+        self.stalled = False
         self._loop = asyncio.get_running_loop()
         self._attempt = 0
         self._expected = 0
@@ -40,7 +43,6 @@ class Mailbox:
         self._waiter: asyncio.Future[None] | None = None
         self._gone = False
         self._reader: asyncio.Task[object] | None = None
-        self.stalled = False
 
     def deliver(self, frame: Frame) -> None:
         if self.ended is not None or frame.attempt < self._attempt:
@@ -49,8 +51,8 @@ class Mailbox:
             self._begin(frame)
         if frame.seq == self._expected:
             self._accept(frame)
-            while (early := self._early.pop(self._expected, None)) is not None:
-                self._accept(early)
+            if self._early:
+                self._close_gap()
         elif frame.seq > self._expected and len(self._early) < MOST_FRAMES_EARLY:
             if not self._early:
                 self._early_since = self._loop.time()
@@ -75,6 +77,10 @@ class Mailbox:
         if self._reader is not None:
             self._reader.cancel()
 
+    def let_go(self) -> None:
+        """Nobody passes on what comes from here on; it may still be waited for with `until_ended`."""
+        self._reader = None
+
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -85,7 +91,7 @@ class Mailbox:
         Raises Cancelled when the client has left.
         """
         self._reader = asyncio.current_task()
-        if not self._chunks or (self._whole and self.ended is None):
+        if not self._gone and (not self._chunks or (self._whole and self.ended is None)):
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
@@ -106,8 +112,8 @@ class Mailbox:
             await self._waiter
 
     def stalled_s(self, now: float) -> float:
-        """How long chunks have been lying here that somebody could take."""
-        return now - self._taken_at if self._chunks and not self._whole else 0.0
+        """How long whoever took last has been busy with passing it on; 0 while somebody waits here."""
+        return now - self._taken_at if self._reader is not None and self._waiter is None else 0.0
 
     def silent_s(self, now: float) -> float:
         """How long a stream's client has been waiting for anything."""
@@ -117,12 +123,18 @@ class Mailbox:
         """How long a frame has been missing between those that came."""
         return now - self._early_since if self._early else 0.0
 
+    def _close_gap(self) -> None:
+        while (early := self._early.pop(self._expected, None)) is not None:
+            self._accept(early)
+        # What is missing still, if anything, is another gap.
+        self._early_since = self._loop.time()
+
     def _begin(self, frame: Frame) -> None:
-        self._attempt, self._expected = frame.attempt, 0
+        self._attempt, self._expected, self.finished = frame.attempt, 0, 0
         self._early.clear()
         if not self._taken:
             self._chunks.clear()
-        elif not isinstance(frame.chunks[-1], Ended):
+        elif not isinstance(frame.chunks[0], Ended):
             self.fail(WorkerLost("The worker was lost while the answer was streamed. Ask again."))
 
     def _accept(self, frame: Frame) -> None:
@@ -132,9 +144,10 @@ class Mailbox:
         self._expected += 1
         self.engine_ms = frame.engine_ms
         self._chunks.extend(frame.chunks)
+        self.finished += sum(isinstance(chunk, Finish) for chunk in frame.chunks)
         if isinstance(last := frame.chunks[-1], Ended):
             self.ended, self.ended_by_worker = last, True
-        elif len(self._chunks) > MOST_CHUNKS_WAITING:
+        elif len(self._chunks) > MOST_CHUNKS_WAITING and not self._whole:
             self.cut()
         if self.ended is not None or not self._whole:
             self.wake()

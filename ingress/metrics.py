@@ -16,3 +16,4 @@ OVERHEAD = Histogram(
 CHUNKS = Counter("penstock_ingress_chunks_total", "Chunks relayed to clients", ["model"])
 IN_FLIGHT = Gauge("penstock_ingress_requests_in_flight", "Requests under way")
 DISCONNECTS = Counter("penstock_ingress_disconnects_total", "Clients that left before the end")
+STALLS = Counter("penstock_ingress_stalls_total", "Clients that were cut because they had stopped reading")

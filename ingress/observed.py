@@ -1,4 +1,4 @@
-"""Around every request: its id, its count, its line in the log."""
+"""Around every request: its id, its count, its line in the log, and an answer where the platform itself fails."""
 
 import logging
 import os
@@ -6,14 +6,21 @@ import time
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingress.metrics import IN_FLIGHT, REQUESTS
+from ingress.errors import openai_error
+from ingress.metrics import ERRORS, IN_FLIGHT, REQUESTS
+from schemas.errors import InternalError
 
 log = logging.getLogger("ingress.access")
 
 QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+"""What is asked every few seconds, by machines: neither in flight nor in the log."""
+
 UNKNOWN: Final = "unknown"
+GONE: Final = 499
+"""What is counted when the client left before it had a status."""
 
 
 class Observed:
@@ -37,14 +44,27 @@ class Observed:
                 MutableHeaders(scope=message).setdefault("x-request-id", request_id)
             await send(message)
 
-        IN_FLIGHT.inc()
+        quiet = scope["path"] in QUIET
+        if not quiet:
+            IN_FLIGHT.inc()
         try:
             await self._app(scope, receive, observed_send)
+        except Exception:
+            log.exception("request_failed", extra={"request_id": request_id})
+            if status == 0:
+                await _answer_bug(request_id, scope, receive, observed_send)
         finally:
-            IN_FLIGHT.dec()
             route = getattr(scope.get("route"), "path", UNKNOWN)
-            REQUESTS.labels(route, status).inc()
-            if route not in QUIET:
+            REQUESTS.labels(route, status or GONE).inc()
+            if not quiet:
+                IN_FLIGHT.dec()
                 taken_ms = round((time.perf_counter() - started) * 1000, 1)
-                fields = {"request_id": request_id, "route": route, "status": status, "taken_ms": taken_ms}
+                fields = {"request_id": request_id, "route": route, "status": status or GONE, "taken_ms": taken_ms}
                 log.info("request", extra=fields)
+
+
+async def _answer_bug(request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+    error = InternalError("The platform failed. The request id leads to the reason.")
+    ERRORS.labels(error.code).inc()
+    status, headers, body = openai_error(error, request_id)
+    await Response(body, status, headers)(scope, receive, send)

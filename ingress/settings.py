@@ -23,6 +23,9 @@ class IngressSettings(BaseSettings):
     default_requests_per_min: int = Field(60_000, ge=0, description="Limit of accounts without their own; 0: none")
     default_tokens_per_min: int = Field(60_000_000, ge=0, description="Likewise, tokens")
     default_in_flight: int = Field(2_000, ge=0, description="Likewise, requests at once")
+    ping_s: float = Field(15, gt=0, description="Silence on a stream after which a ping is sent")
+    stall_s: float = Field(60, ge=1, description="How long a client may read nothing of its answer until it is cut")
+    body_s: float = Field(60, gt=0, description="How long a client may take to send its request's body")
     key_ttl_s: float = Field(60, gt=0, description="Age at which a cached access key is looked up again")
     drain_s: float = Field(8, ge=0, description="How long a stopping ingress waits for its open requests")
 

@@ -1,52 +1,32 @@
 """The one door to the lanes: shed, limit, publish. Whoever comes in, by HTTP or otherwise, comes through here."""
 
-import asyncio
 import logging
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Final
 
 import msgspec
 
 from ingress import limits as limit_rules
 from ingress import metrics
+from ingress.closing import LEASE_MARGIN_S, Closing
 from ingress.lanes import LaneBoard, shed
-from ingress.mailbox import Mailbox
 from ingress.relay import Relay
 from ingress.settings import IngressSettings
+from ingress.submission import Submission
 from schemas.access import AccessKey
 from schemas.catalog import Model
 from schemas.chat import Chat
-from schemas.errors import BodyTooLarge, Overloaded, Undecidable
+from schemas.errors import Overloaded, Undecidable
 from schemas.jobs import ENCODER, Job, Stored
 from schemas.topics import lane_topic
-from storage import jobs
 from storage.kafka import MESSAGE_LIMIT_BYTES, Header, LogProducer, Publish
-from storage.limits import LimitStore, Scope
+from storage.limits import LimitStore, Scope, Verdict
 from storage.line import Line
 from storage.objects import ObjectFolder
 from storage.observe.tracing import TRACEPARENT
 
-LEASE_MARGIN_S: Final = 10.0
-"""A slot outlives its job's deadline by this much if nobody settles it."""
-
-END_PATIENCE_S: Final = 10.0
-"""How long an abandoned job's end is waited for, to settle with what was used."""
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Submission:
-    """An accepted job and the mailbox its answer comes to; must be handed back to `Submitter.close`."""
-
-    job: Job
-    mailbox: Mailbox
-    scopes: tuple[Scope, ...]
-    reserved_tokens: int
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Submitter:
@@ -69,8 +49,8 @@ class Submitter:
         self._line = line
         self._producer = producer
         self._objects = objects
+        self._closing = Closing(relay, limits, line, objects)
         self._open: Counter[str] = Counter()
-        self._closing: set[asyncio.Task[None]] = set()
 
     async def submit(
         self,
@@ -83,12 +63,11 @@ class Submitter:
         tokens: int,
         traceparent: str | None = None,
     ) -> Submission:
-        """Reserves, then publishes. Raises Overloaded, RateLimited, BodyTooLarge, Undecidable; then nothing ran."""
+        """Reserves, then publishes. Raises Overloaded, RateLimited or Undecidable; then nothing runs."""
         self._make_way(model)
         job = self._job(key, model, chat, operation, stream)
         scopes = limit_rules.scopes(key, model.id, self._settings.default_limits())
-        lease_ms = int((model.deadline_s + LEASE_MARGIN_S) * 1000)
-        verdict = await self._limits.reserve(scopes, job.id, lease_ms, tokens)
+        verdict = await self._reserve(job, scopes, tokens)
         if (refused := limit_rules.refusal(verdict, tokens)) is not None:
             raise refused
         self._open[model.lane] += 1
@@ -96,21 +75,22 @@ class Submitter:
         submission = Submission(job, mailbox, scopes, tokens, limit_rules.headers(verdict.standings))
         try:
             await self._publish(submission, traceparent)
-        except BaseException:
-            await self._settle(submission)
+        except BaseException as failure:
+            # The log may have taken the message all the same: its job is cancelled, for nobody waits.
+            mailbox.fail(Undecidable(f"The request was not queued: {failure!r}"))
+            self.close(submission)
             raise
         metrics.ACCEPTED.labels(model.id).inc()
         return submission
 
     def close(self, submission: Submission) -> None:
-        """Settles the limits; a job that no worker has ended is cancelled first and its end waited for."""
-        step = self._settle if submission.mailbox.ended_by_worker else self._abandon
-        task = asyncio.create_task(step(submission))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        """Settles what was reserved; a job that no worker has ended is cancelled first and its end waited for."""
+        self._open[submission.job.lane] -= 1
+        self._closing.begin(submission)
 
-    async def drain(self) -> None:
-        await asyncio.gather(*self._closing, return_exceptions=True)
+    async def drain(self, timeout_s: float) -> None:
+        """Waits for what `close` has begun, for a while."""
+        await self._closing.drain(timeout_s)
 
     def _make_way(self, model: Model) -> None:
         if len(self._relay) >= self._settings.max_open_requests:
@@ -139,53 +119,41 @@ class Submitter:
             work=chat,
         )
 
+    async def _reserve(self, job: Job, scopes: tuple[Scope, ...], tokens: int) -> Verdict:
+        asked = self._line.connected.is_set()
+        lease_ms = job.deadline_ms - job.accepted_at_ms + int(LEASE_MARGIN_S * 1000)
+        try:
+            return await self._limits.reserve(scopes, job.id, lease_ms, tokens)
+        except Undecidable:
+            if asked:
+                # The answer was lost, perhaps with a slot in it.
+                self._closing.release(job, scopes)
+            raise
+
     async def _publish(self, submission: Submission, traceparent: str | None) -> None:
         job = submission.job
         value = ENCODER.encode(job)
         if len(value) > MESSAGE_LIMIT_BYTES:
-            value = await self._check_in(job)
+            value = await self._check_in(submission)
         headers: list[Header] = [("job_id", job.id.encode()), ("reply_to", job.reply_to.encode())]
         if traceparent is not None:
             headers.append((TRACEPARENT, traceparent.encode()))
         publish = await self._producer.send(lane_topic(job.lane), value, headers=headers)
         publish.add_done_callback(lambda done: self._acknowledged(submission, done))
 
-    async def _check_in(self, job: Job) -> bytes:
+    async def _check_in(self, submission: Submission) -> bytes:
         """Lays the work into object storage; the envelope carries the claim check."""
+        job = submission.job
         assert isinstance(job.work, Chat)
         body = ENCODER.encode(job.work)
-        stored = Stored(f"jobs/{job.account}/{job.id}", len(body))
-        value = ENCODER.encode(msgspec.structs.replace(job, work=stored))
-        if len(value) > MESSAGE_LIMIT_BYTES:
-            raise BodyTooLarge("The request is too large.")
+        stored = submission.stored = Stored(f"jobs/{job.account}/{job.id}", len(body))
         try:
             await self._objects.put(stored.key, body)
         except OSError as failure:
             raise Undecidable("The request's body cannot be stored at the moment.", retry_after_s=5) from failure
-        return value
+        return ENCODER.encode(msgspec.structs.replace(job, work=stored))
 
     def _acknowledged(self, submission: Submission, publish: Publish) -> None:
         if not publish.cancelled() and (failure := publish.exception()) is not None:
             log.warning("job_not_acknowledged", extra={"job_id": submission.job.id, "reason": repr(failure)})
             submission.mailbox.fail(Undecidable("The request could not be queued. Try again.", retry_after_s=2))
-
-    async def _abandon(self, submission: Submission) -> None:
-        job, mailbox = submission.job, submission.mailbox
-        try:
-            await jobs.cancel(self._line, job.id, job.lane, job.deadline_ms)
-            async with asyncio.timeout(END_PATIENCE_S):
-                await mailbox.until_ended()
-        except (Undecidable, TimeoutError):
-            log.info("end_not_heard", extra={"job_id": job.id})
-        finally:
-            await self._settle(submission)
-
-    async def _settle(self, submission: Submission) -> None:
-        self._relay.close(submission.job.id)
-        self._open[submission.job.lane] -= 1
-        ended = submission.mailbox.ended
-        used = ended.usage.input_tokens + ended.usage.output_tokens if ended is not None else 0
-        try:
-            await self._limits.settle(submission.scopes, submission.job.id, submission.reserved_tokens - used)
-        except Undecidable:
-            log.warning("limits_not_settled", extra={"job_id": submission.job.id})

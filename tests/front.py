@@ -60,8 +60,7 @@ async def open_front(folder: Path) -> AsyncIterator[Front]:
     door.catalog = load_catalog([file])
     door.keys = KeyCache(keys.find, ttl_s=60, negative_ttl_s=5, capacity=100)
     door.ledger = Ledger(database)
-    app = create_app(storage, settings, observe)
-    app.state.door = door
+    app = create_app(door)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://door") as http:
         yield Front(http, keys, door.ledger)
     await door.keys.close()

@@ -11,7 +11,6 @@ from ingress.contract import check_chat
 from ingress.door import Door
 from ingress.tokens import reserve_tokens
 from ingress.translate.openai_chat import ReplyFold, StreamWriter, parse, to_chat
-from schemas.wire.openai_chat import ChatCompletionRequest
 
 PATH = "/v1/chat/completions"
 
@@ -32,7 +31,7 @@ async def create_chat_completion(request: Request) -> Response:
     started = time.perf_counter()
     door: Door = request.app.state.door
     key = await door.authenticate(request)
-    asked: ChatCompletionRequest = parse(await read_body(request, door.settings.max_body_bytes))
+    asked = parse(await read_body(request, door.settings.max_body_bytes, door.settings.body_s))
     model = door.catalog.find(asked.model)
     door.authorize(key, model.id, request)
     check_chat(model, PATH, asked)

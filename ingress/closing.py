@@ -1,0 +1,107 @@
+"""After an answer, or instead of one: the job is ended if it has not, and its limits are settled."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from ingress.mailbox import Mailbox
+from ingress.relay import Relay
+from ingress.submission import Submission
+from schemas.errors import Undecidable
+from schemas.jobs import Job
+from storage import jobs
+from storage.limits import LimitStore, Scope
+from storage.line import Line
+from storage.objects import ObjectFolder
+
+LEASE_MARGIN_S: Final = 10.0
+"""A slot outlives its job's deadline by this much if nobody settles it."""
+
+END_PATIENCE_S: Final = 10.0
+"""How long an abandoned job's end is waited for, to settle with what was used."""
+
+LAST_FRAME_S: Final = 2.0
+"""How long the engine's count, and the end with it, may come after the last choice is complete."""
+
+FIRST_PAUSE_S: Final = 0.1
+LAST_PAUSE_S: Final = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Closing:
+    """Works in tasks of its own, so that no client waits for it; goes on trying while Redis is out of reach."""
+
+    def __init__(self, relay: Relay, limits: LimitStore, line: Line, objects: ObjectFolder) -> None:
+        self._relay = relay
+        self._limits = limits
+        self._line = line
+        self._objects = objects
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    def begin(self, submission: Submission) -> None:
+        submission.mailbox.let_go()
+        self._start((self._settle if submission.mailbox.ended_by_worker else self._abandon)(submission))
+
+    def release(self, job: Job, scopes: tuple[Scope, ...]) -> None:
+        """Gives back a slot that may or may not have been taken."""
+        self._start(self._until_decided(job, lambda: self._limits.settle(scopes, job.id, 0)))
+
+    async def drain(self, timeout_s: float) -> None:
+        """Waits for what is under way; leases end by themselves where that takes too long."""
+        self._draining = True
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _start(self, step: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(step)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _abandon(self, submission: Submission) -> None:
+        job, mailbox = submission.job, submission.mailbox
+        try:
+            if submission.complete and await _ends_within(mailbox, LAST_FRAME_S):
+                return
+            await self._until_decided(job, lambda: jobs.cancel(self._line, job.id, job.lane, job.deadline_ms))
+            if not await _ends_within(mailbox, END_PATIENCE_S):
+                log.info("end_not_heard", extra={"job_id": job.id})
+            elif submission.stored is not None and not mailbox.heard:
+                # A worker may never see this job; one that does finds it cancelled before it looks for its body.
+                await self._objects.delete(submission.stored.key)
+        finally:
+            await self._settle(submission)
+
+    async def _settle(self, submission: Submission) -> None:
+        job, scopes = submission.job, submission.scopes
+        self._relay.close(job.id)
+        await self._until_decided(job, lambda: self._limits.settle(scopes, job.id, submission.unused_tokens))
+
+    async def _until_decided(self, job: Job, step: Callable[[], Awaitable[object]]) -> None:
+        """Repeats a step that Redis did not answer, as long as the job's lease may last."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                await step()
+                return
+            except Undecidable as failure:
+                if self._draining or time.time() > job.deadline_ms / 1000 + LEASE_MARGIN_S:
+                    log.warning("job_not_settled", extra={"job_id": job.id, "reason": failure.message})
+                    return
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LAST_PAUSE_S)
+
+
+async def _ends_within(mailbox: Mailbox, patience_s: float) -> bool:
+    try:
+        async with asyncio.timeout(patience_s):
+            await mailbox.until_ended()
+    except TimeoutError:
+        return False
+    return True

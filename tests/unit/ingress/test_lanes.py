@@ -1,0 +1,95 @@
+"""Law 6: a lane that cannot meet its deadline gets 503, with Retry-After."""
+
+import logging
+
+import msgspec
+import pytest
+
+from ingress.lanes import LaneBoard, LaneState, shed
+from schemas.lanes import LaneReport
+
+BUDGET_S = 60.0
+
+
+def state(
+    slots: int = 10, running: int = 10, lag: int = 0, ended_per_s: float = 1.0, silent_s: float = 0.5
+) -> LaneState:
+    return LaneState(slots, running, lag, ended_per_s, silent_s)
+
+
+@pytest.mark.parametrize(
+    ("lane", "retry_after_s"),
+    [
+        pytest.param(state(running=0), None, id="idle"),
+        pytest.param(state(running=10), None, id="busy, nobody waits"),
+        pytest.param(state(lag=60), None, id="60 wait, one ends a second: just in time"),
+        pytest.param(state(lag=90), 30, id="90 wait: half a minute too many"),
+        pytest.param(state(lag=1_000, ended_per_s=20), None, id="a fast lane"),
+        pytest.param(state(lag=30, ended_per_s=0), None, id="nothing has ended yet, but ten slots will"),
+        pytest.param(state(lag=31, ended_per_s=0), 2, id="nothing has ended yet, and too many wait"),
+        pytest.param(state(slots=0, running=0, lag=0, silent_s=29), None, id="its worker restarts"),
+        pytest.param(state(slots=0, running=0, lag=0, silent_s=31), 5, id="its worker is gone"),
+    ],
+)
+def test_a_lane_is_shed_when_a_job_would_wait_too_long(lane: LaneState, retry_after_s: float | None) -> None:
+    overloaded = shed("text.default", lane, BUDGET_S)
+    assert (overloaded.retry_after_s if overloaded else None) == retry_after_s
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def payload(worker: str, lane: str = "text.default", **fields: float) -> bytes:
+    numbers = {"slots": 4, "running": 3, "lag": 2, "ended_per_s": 1.5, **fields}
+    return msgspec.msgpack.encode(LaneReport(lane, worker, **numbers))  # type: ignore[arg-type]
+
+
+def test_a_lane_is_the_sum_of_its_workers_newest_reports() -> None:
+    clock = Clock()
+    board = LaneBoard(clock)
+    board.heard(payload("a", lag=50))
+    board.heard(payload("b"))
+    board.heard(payload("c", lane="text.other"))
+    clock.now += 1
+    board.heard(payload("a"))
+    assert board.state("text.default") == LaneState(slots=8, running=6, lag=4, ended_per_s=3.0, silent_s=0)
+
+
+def test_a_worker_that_falls_silent_no_longer_counts() -> None:
+    clock = Clock()
+    board = LaneBoard(clock)
+    board.heard(payload("a"))
+    clock.now += 4
+    board.heard(payload("b"))
+    clock.now += 2
+    assert board.state("text.default") == LaneState(slots=4, running=3, lag=2, ended_per_s=1.5, silent_s=2)
+
+
+def test_a_lane_never_heard_of_has_been_silent_since_the_board_was_made() -> None:
+    clock = Clock()
+    board = LaneBoard(clock)
+    clock.now += 12
+    assert board.state("text.default") == LaneState(slots=0, running=0, lag=0, ended_per_s=0, silent_s=12)
+
+
+def test_workers_that_come_and_go_under_new_names_are_forgotten() -> None:
+    clock = Clock()
+    board = LaneBoard(clock)
+    for number in range(1_000):
+        board.heard(payload(f"worker-{number}"))
+        clock.now += 10
+    assert len(board._reports["text.default"]) <= 4
+
+
+def test_a_report_that_cannot_be_read_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    board = LaneBoard(Clock())
+    board.heard(payload("a"))
+    with caplog.at_level(logging.ERROR):
+        board.heard(b"\xc1")
+    assert [record.message for record in caplog.records] == ["lane_report_unreadable"]
+    assert board.state("text.default").slots == 4
