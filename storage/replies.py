@@ -1,14 +1,15 @@
 """The way back: frames from a worker to the ingress process that waits for them.
 
 A publish that reached nobody is repeated until somebody is there or PATIENCE_S have passed, so a restart of Redis
-or a resubscribing ingress costs a pause and no chunk. An ingress may therefore see a frame twice or late; `seq`
-tells.
+or a resubscribing ingress costs a pause. An ingress may therefore see a frame twice or late; `seq` tells. What Redis had
+taken for a subscriber whose connection then broke is lost: at most once is all that pub/sub promises.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import hiredis
@@ -45,6 +46,7 @@ class Outbox:
     """Frames on their way to one reply channel, in order.
 
     All that is posted in one turn of the event loop leaves in one publish, and no publish waits for the one before.
+    A frame that cannot be encoded fails in `post`, alone.
     """
 
     def __init__(self, line: Line, channel: str, on_gone: Callable[[str], None]) -> None:
@@ -52,10 +54,11 @@ class Outbox:
         self._channel = channel
         self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
-        self._ready: list[Frame] = []
+        self._ready: list[bytes] = []
         self._unheard: deque[bytes] = deque()
         self._unheard_bytes = 0
         self._repeating: asyncio.Task[None] | None = None
+        self._empty = asyncio.Event()
         self.used_at = self._loop.time()
 
     @property
@@ -63,13 +66,21 @@ class Outbox:
         return not (self._ready or self._unheard)
 
     def post(self, frame: Frame) -> None:
+        encoded = ENCODER.encode(frame)
+        self._empty.clear()
         if not self._ready:
             self._loop.call_soon(self._flush)
-        self._ready.append(frame)
+        self._ready.append(encoded)
 
-    def close(self) -> None:
+    async def drained(self) -> None:
+        """Returns when everything posted has been heard or given up."""
+        if not self.idle:
+            await self._empty.wait()
+
+    async def close(self) -> None:
         if self._repeating is not None:
             self._repeating.cancel()
+            await asyncio.gather(self._repeating, return_exceptions=True)
 
     def _flush(self) -> None:
         frames, self._ready = self._ready, []
@@ -83,30 +94,38 @@ class Outbox:
             self._give_up("backlog")
 
     def _publish(self, payload: bytes) -> None:
-        self._line.call("PUBLISH", self._channel, payload).add_done_callback(self._published)
+        published = self._line.call("PUBLISH", self._channel, payload)
+        published.add_done_callback(lambda done: self._published(payload, done))
 
-    def _published(self, publish: asyncio.Future[Reply]) -> None:
-        if publish.cancelled() or self._repeating is not None:
+    def _published(self, payload: bytes, publish: asyncio.Future[Reply]) -> None:
+        heard = not publish.cancelled() and publish.exception() is None and publish.result() > 0
+        # What is being repeated is told by its repetition; what was given up is no longer waited for.
+        if self._repeating is not None or not self._unheard or self._unheard[0] is not payload:
             return
-        if publish.exception() is None and publish.result() > 0:
+        if heard:
             self._heard()
-        elif self._unheard:
+        else:
             self._repeating = self._loop.create_task(self._repeat())
 
     def _heard(self) -> None:
-        if self._unheard:
-            self._unheard_bytes -= len(self._unheard.popleft())
+        self._unheard_bytes -= len(self._unheard.popleft())
+        if self.idle:
+            self._empty.set()
 
     async def _repeat(self) -> None:
         """Publishes what was not heard again, one by one, until nothing is left or patience ends."""
         deadline = self._loop.time() + PATIENCE_S
         while self._unheard:
+            payload = self._unheard[0]
             try:
-                receivers = await self._line.call("PUBLISH", self._channel, self._unheard[0])
+                receivers = await self._line.call("PUBLISH", self._channel, payload)
             except (PenstockError, hiredis.ReplyError):
                 receivers = 0
+            if not self._unheard or self._unheard[0] is not payload:
+                continue  # given up meanwhile
             if receivers:
                 self._heard()
+                deadline = self._loop.time() + PATIENCE_S
             elif self._loop.time() > deadline:
                 self._give_up("nobody listens")
             else:
@@ -117,6 +136,8 @@ class Outbox:
         log.warning("reply_channel_gone", extra={"channel": self._channel, "reason": reason})
         self._unheard.clear()
         self._unheard_bytes = 0
+        if self.idle:
+            self._empty.set()
         self._on_gone(self._channel)
 
 
@@ -138,20 +159,26 @@ class Outboxes:
         """Forgets the outboxes of ingress processes not written to for a while."""
         now = asyncio.get_running_loop().time()
         for channel in [c for c, box in self._boxes.items() if box.idle and now - box.used_at > unused_s]:
-            self._boxes.pop(channel).close()
+            del self._boxes[channel]
 
     async def drain(self, timeout_s: float) -> None:
-        """Returns when everything posted has been heard, or after `timeout_s`."""
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        while any(not box.idle for box in self._boxes.values()) and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
-        for box in self._boxes.values():
-            box.close()
+        """Returns when everything posted has been heard, or after `timeout_s`; then nothing is repeated any more."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                for box in list(self._boxes.values()):
+                    await box.drained()
+        for box in list(self._boxes.values()):
+            await box.close()
 
 
-def _payloads(frames: list[Frame]) -> list[bytes]:
-    payload = ENCODER.encode(frames)
-    if len(payload) <= PUBLISH_LIMIT_BYTES or len(frames) == 1:
-        return [payload]
-    half = len(frames) // 2
-    return _payloads(frames[:half]) + _payloads(frames[half:])
+def _payloads(frames: list[bytes]) -> Iterator[bytes]:
+    """Lists of frames, each below the limit unless it holds only one."""
+    batch: list[msgspec.Raw] = []
+    size_bytes = 0
+    for frame in frames:
+        if batch and size_bytes + len(frame) > PUBLISH_LIMIT_BYTES:
+            yield ENCODER.encode(batch)
+            batch, size_bytes = [], 0
+        batch.append(msgspec.Raw(frame))
+        size_bytes += len(frame)
+    yield ENCODER.encode(batch)

@@ -12,7 +12,6 @@ from storage.subscription import Handler, Subscription
 from tests.contract.storage.between import Between
 from tests.waiting import eventually
 
-
 HEARTBEAT_S = 0.3
 
 
