@@ -60,7 +60,7 @@ def used(data: Path, account: str) -> list[dict[str, Any]]:
 def test_a_key_made_on_the_command_line_opens_and_closes_the_door(stack: Detached) -> None:
     key = json_of("keys", "create", "--account", "team", "--data", stack.data)
     assert ask(stack.base_url, key["key"])
-    until(lambda: [row["requests"] for row in used(stack.data, "team")] == [1])
+    until(lambda: [row["requests"] for row in used(stack.data, "team")] == [1], 30)
     row = used(stack.data, "team")[0]
     assert row["model"] == MODEL
     assert 0 < row["output_tokens"] <= 8
@@ -125,7 +125,7 @@ def is_back(stack: Detached, name: str) -> bool:
 def test_a_second_start_finds_keys_and_ledger_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     first = Detached.up(tmp_path)
     ask(first.base_url, first.key)
-    until(lambda: used(tmp_path, "default"))
+    until(lambda: used(tmp_path, "default"), 30)
     pids = first.pids()
     first.down()
     assert not any(runs(pid) for pid in pids)
@@ -157,6 +157,29 @@ def test_who_kills_the_supervisor_kills_the_stack(tmp_path: Path) -> None:
     os.kill(supervisor, signal.SIGKILL)
     until(lambda: not any(runs(pid) for pid in parts), STOP_S)
     assert penstock("status", "--data", tmp_path).returncode == 3
+
+
+def test_servers_of_ones_own_take_the_place_of_the_embedded_ones(tmp_path: Path, kafka: str, redis_url: str) -> None:
+    database = f"sqlite:///{tmp_path}/elsewhere.db"
+    running = Detached.up(
+        tmp_path / "data", "--kafka", kafka, "--redis", redis_url, "--database", database, "--ingress=2"
+    )
+    try:
+        assert running.kafka == kafka
+        assert {part.name for part in running.run().parts} == {"ingress-1", "ingress-2", "text-worker", "streams"}
+        assert ask(running.base_url, running.key)
+        until(lambda: used(running.data, "default"), 30)
+        assert (tmp_path / "elsewhere.db").exists()
+        assert not (running.data / "penstock.db").exists()
+    finally:
+        running.down()
+
+
+@pytest.mark.parametrize("part", ["ingress", "worker"])
+def test_the_help_of_a_part_lists_its_environment(part: str) -> None:
+    done = penstock(part, "--help")
+    assert done.returncode == 0
+    assert {"PENSTOCK_KAFKA", "PENSTOCK_REDIS", "PENSTOCK_LOG_LEVEL"} <= set(done.stdout.split())
 
 
 def test_a_port_that_is_taken_is_one_clear_line(stack: Detached, tmp_path: Path) -> None:
