@@ -1,12 +1,15 @@
 """The record of a job in Redis: who runs it, how far it is, whether it was cancelled, and its one end.
 
-    penstock:job:{id}   hash
-        attempts     how often a worker has taken the job
-        owner        name and incarnation of the worker that runs it
-        lease_ms     until when that worker holds it, by the server's clock
-        sent_tokens  output tokens the client has been sent; present once a first chunk left
-        cancelled    present once the caller wants no more
-        end          the encoded UsageEvent of the job's end
+penstock:job:{id}   hash
+    attempts     how often a worker has taken the job
+    owner        name and incarnation of the worker that runs it
+    lease_ms     until when that worker holds it, by the server's clock
+    sent_tokens  output tokens the client has been sent; present once a first chunk left
+    cancelled    present once the caller wants no more
+    end          the encoded UsageEvent of the job's end
+
+A record is gone KEEP_AFTER_END_MS after its end, or after its deadline when there was none. Redis may forget one
+earlier, with the last second before a crash; the worker that holds the job writes it anew.
 """
 
 import asyncio
@@ -67,16 +70,21 @@ if record[2] and tonumber(record[2]) > now_ms then
   end
 end
 redis.call('HSET', KEYS[1], 'owner', name .. '/' .. incarnation, 'lease_ms', now_ms + ARGV[3])
-redis.call('PEXPIREAT', KEYS[1], ARGV[4])
-return {'run', redis.call('HINCRBY', KEYS[1], 'attempts', 1), record[4] and 1 or 0, record[5] or -1}
+local attempts = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+redis.call('PEXPIREAT', KEYS[1], math.max(now_ms, tonumber(ARGV[4])) + ARGV[5])
+return {'run', attempts, record[4] and 1 or 0, record[5] or -1}
 """)
 
 RENEW: Final = Script("""
-if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 'lost' end
+local record = redis.call('HMGET', KEYS[1], 'end', 'owner', 'cancelled')
+if record[1] or (record[2] and record[2] ~= ARGV[1]) then return 'lost' end
 local now = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'lease_ms', now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[2])
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'lease_ms', now_ms + ARGV[2])
+redis.call('HSETNX', KEYS[1], 'attempts', ARGV[4])
 if tonumber(ARGV[3]) >= 0 then redis.call('HSET', KEYS[1], 'sent_tokens', ARGV[3]) end
-return redis.call('HEXISTS', KEYS[1], 'cancelled') == 1 and 'cancelled' or 'held'
+redis.call('PEXPIREAT', KEYS[1], math.max(now_ms, tonumber(ARGV[5])) + ARGV[6])
+return record[3] and 'cancelled' or 'held'
 """)
 
 FINISH: Final = Script("""
@@ -113,7 +121,7 @@ class JobRecords:
     async def claim(self, job_id: str, deadline_ms: int) -> Claimed:
         """Takes the job, unless it has ended or another living worker holds it."""
         reply = await self._line.run(
-            CLAIM, (_key(job_id),), self._worker, self._incarnation, LEASE_MS, deadline_ms + KEEP_AFTER_END_MS
+            CLAIM, (_key(job_id),), self._worker, self._incarnation, LEASE_MS, deadline_ms, KEEP_AFTER_END_MS
         )
         match Claim(reply[0].decode()):
             case Claim.ENDED:
@@ -129,18 +137,22 @@ class JobRecords:
                     sent_tokens=None if sent_tokens < 0 else sent_tokens,
                 )
 
-    async def renew(self, job_id: str, sent_tokens: int | None) -> Hold:
-        """Holds the job for LEASE_MS more, if it is still this worker's."""
+    async def renew(self, job_id: str, deadline_ms: int, attempt: int, sent_tokens: int | None) -> Hold:
+        """Holds the job for LEASE_MS more, if it has not become another worker's or come to its end."""
         sent = -1 if sent_tokens is None else sent_tokens
-        reply = await self._line.run(RENEW, (_key(job_id),), self._owner, LEASE_MS, sent)
+        key = (_key(job_id),)
+        reply = await self._line.run(RENEW, key, self._owner, LEASE_MS, sent, attempt, deadline_ms, KEEP_AFTER_END_MS)
         return Hold(reply.decode())
 
-    def mark_sent(self, job_id: str) -> None:
+    def mark_sent(self, job_id: str, deadline_ms: int) -> None:
         """Notes that output leaves for the client; goes out before anything that is sent later in this turn.
 
         Its reply is not waited for: a frame published behind it over the same connection cannot overtake it.
         """
         self._line.call("HSETNX", _key(job_id), "sent_tokens", 1).add_done_callback(_let_go)
+        # Had Redis forgotten the record, this one would stay for ever.
+        until_ms = deadline_ms + KEEP_AFTER_END_MS
+        self._line.call("PEXPIREAT", _key(job_id), until_ms).add_done_callback(_let_go)
 
     async def finish(self, job_id: str, end: bytes) -> bytes:
         """Sets the job's end if it has none, and returns the end that stands."""

@@ -2,7 +2,7 @@
 
 Requests and tokens are buckets that refill continuously, as large as one minute's allowance. A request in flight
 holds a lease that ends by itself, so a crash leaks no slot. One script decides all of it at once, by the server's
-clock: what is refused has cost nothing.
+clock: what is refused has cost nothing. A bucket that used more than it held is in debt until it has refilled.
 
     penstock:limits:{account}[:model]          hash  requests, tokens (levels), at_ms
     penstock:in-flight:{account}[:model]       zset  lease → end of the lease, ms
@@ -16,7 +16,7 @@ from storage.line import Line, Script
 from storage.redis_wire import Argument
 
 BUCKET_KEEP_MS: Final = 120_000
-"""A bucket untouched for longer than its minute is full, so it need not be kept."""
+"""A bucket without debts that nobody touches for its minute is full, so it need not be kept."""
 
 UNLIMITED: Final = 0
 
@@ -28,7 +28,7 @@ local scopes = #KEYS / 2
 local levels = {}
 
 local function level(stored, capacity, elapsed_ms)
-  if not stored then return capacity end
+  if capacity == 0 or not stored or stored == '' then return capacity end
   return math.min(capacity, tonumber(stored) + elapsed_ms * capacity / 60000)
 end
 
@@ -49,11 +49,9 @@ for scope = 1, scopes do
     local wait_ms = tokens > tokens_cap and -1 or math.ceil((tokens - left) * 60000 / tokens_cap)
     return {'tokens', scope, wait_ms, math.floor(requests), math.floor(left)}
   end
-  if in_flight_cap > 0 then
-    redis.call('ZREMRANGEBYSCORE', leases, '-inf', now_ms)
-    if redis.call('ZCARD', leases) >= in_flight_cap then
-      return {'in_flight', scope, 1000, math.floor(requests), math.floor(left)}
-    end
+  redis.call('ZREMRANGEBYSCORE', leases, '-inf', now_ms)
+  if in_flight_cap > 0 and redis.call('ZCARD', leases) >= in_flight_cap then
+    return {'in_flight', scope, 1000, math.floor(requests), math.floor(left)}
   end
 end
 
@@ -61,14 +59,15 @@ local reply = {'granted', 0, 0}
 for scope = 1, scopes do
   local bucket, leases = KEYS[2 * scope - 1], KEYS[2 * scope]
   local requests, left = levels[scope][1], levels[scope][2]
-  if tonumber(ARGV[3 * scope + 1]) > 0 then requests = requests - 1 end
-  if tonumber(ARGV[3 * scope + 2]) > 0 then left = left - tokens end
-  redis.call('HSET', bucket, 'requests', tostring(requests), 'tokens', tostring(left), 'at_ms', now_ms)
+  local limits_requests, limits_tokens = tonumber(ARGV[3 * scope + 1]) > 0, tonumber(ARGV[3 * scope + 2]) > 0
+  if limits_requests then requests = requests - 1 end
+  if limits_tokens then left = left - tokens end
+  -- What has no limit now is full should it get one.
+  local levels_then = {limits_requests and tostring(requests) or '', limits_tokens and tostring(left) or ''}
+  redis.call('HSET', bucket, 'requests', levels_then[1], 'tokens', levels_then[2], 'at_ms', now_ms)
   redis.call('PEXPIRE', bucket, ARGV[#ARGV])
-  if tonumber(ARGV[3 * scope + 3]) > 0 then
-    redis.call('ZADD', leases, now_ms + lease_ms, lease)
-    if redis.call('PTTL', leases) < lease_ms then redis.call('PEXPIRE', leases, lease_ms) end
-  end
+  redis.call('ZADD', leases, now_ms + lease_ms, lease)
+  if redis.call('PTTL', leases) < lease_ms then redis.call('PEXPIRE', leases, lease_ms) end
   reply[#reply + 1] = math.floor(requests)
   reply[#reply + 1] = math.floor(left)
 end
@@ -76,11 +75,17 @@ return reply
 """)
 
 SETTLE: Final = Script("""
+local now = redis.call('TIME')
 local scopes = #KEYS / 2
 for scope = 1, scopes do
-  local tokens = redis.call('HGET', KEYS[2 * scope - 1], 'tokens')
-  if tokens then redis.call('HSET', KEYS[2 * scope - 1], 'tokens', tostring(tonumber(tokens) + ARGV[2])) end
-  redis.call('ZREM', KEYS[2 * scope], ARGV[1])
+  local bucket, cap = KEYS[2 * scope - 1], tonumber(ARGV[3 * scope + 1])
+  if redis.call('ZREM', KEYS[2 * scope], ARGV[1]) == 1 and cap > 0 then
+    local stored = redis.call('HGET', bucket, 'tokens')
+    local tokens = (stored and stored ~= '' and stored or cap) + ARGV[2]
+    redis.call('HSET', bucket, 'tokens', tostring(tokens))
+    redis.call('HSETNX', bucket, 'at_ms', now[1] * 1000 + math.floor(now[2] / 1000))
+    redis.call('PEXPIRE', bucket, ARGV[3] + math.max(0, math.ceil(-tokens * 60000 / cap)))
+  end
 end
 return 1
 """)
@@ -96,7 +101,7 @@ class Scope:
     model: str | None
     limits: Limits
 
-    def keys(self) -> tuple[Argument, Argument]:
+    def stored_at(self) -> tuple[Argument, Argument]:
         tail = f"{{{self.account}}}" if self.model is None else f"{{{self.account}}}:{self.model}"
         return f"penstock:limits:{tail}", f"penstock:in-flight:{tail}"
 
@@ -149,9 +154,13 @@ class LimitStore:
         return Verdict(refused, (Standing(scope, reply[3], reply[4]),), None if reply[2] < 0 else reply[2])
 
     async def settle(self, scopes: tuple[Scope, ...], lease: str, unused_tokens: int) -> None:
-        """Gives the slot back, and the tokens that were reserved and not used; negative takes more."""
-        await self._line.run(SETTLE, _keys(scopes), lease, unused_tokens)
+        """Gives the slot back, and the tokens that were reserved and not used; negative takes more.
+
+        Does so once: a lease that was settled, or that has ended unsettled, changes nothing any more.
+        """
+        caps = (cap for scope in scopes for cap in (scope.caps()[1], 0, 0))
+        await self._line.run(SETTLE, _keys(scopes), lease, unused_tokens, BUCKET_KEEP_MS, *caps)
 
 
 def _keys(scopes: tuple[Scope, ...]) -> tuple[Argument, ...]:
-    return tuple(key for scope in scopes for key in scope.keys())
+    return tuple(key for scope in scopes for key in scope.stored_at())

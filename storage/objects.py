@@ -1,7 +1,6 @@
 """Bodies too large for the log: put once, read once, deleted."""
 
 import asyncio
-import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -30,16 +29,16 @@ class ObjectFolder:
     def _write(self, key: str, body: bytes) -> None:
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent)
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        draft = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(body)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(draft, path)
+            draft.replace(path)
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(draft)
+            draft.unlink(missing_ok=True)
             raise
 
     def _path(self, key: str) -> Path:

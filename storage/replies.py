@@ -1,8 +1,8 @@
 """The way back: frames from a worker to the ingress process that waits for them.
 
 A publish that reached nobody is repeated until somebody is there or PATIENCE_S have passed, so a restart of Redis
-or a resubscribing ingress costs a pause. An ingress may therefore see a frame twice or late; `seq` tells. What Redis had
-taken for a subscriber whose connection then broke is lost: at most once is all that pub/sub promises.
+or a resubscribing ingress costs a pause. An ingress may therefore see a frame twice or late; `seq` tells. What Redis
+had taken for a subscriber whose connection then broke is lost: at most once is all that pub/sub promises.
 """
 
 import asyncio

@@ -43,7 +43,7 @@ class Attempt:
     async def run(self, runs: Runs, records: JobRecords) -> Outcome | None:
         try:
             async with asyncio.timeout((self._job.deadline_ms - now_ms()) / 1000) as scope:
-                with runs.register(self._job, self._meter, scope) as active:
+                with runs.register(self._job, self._number, self._meter, scope) as active:
                     await self._generate(records)
             return self._outcome("completed")
         except TimeoutError:
@@ -75,7 +75,7 @@ class Attempt:
                 if self._first_chunk_ms is None and self._meter.deltas:
                     self._first_chunk_ms = max(0, now_ms() - self._job.accepted_at_ms)
                     if self._job.stream:
-                        records.mark_sent(self._job.id)
+                        records.mark_sent(self._job.id, self._job.deadline_ms)
                 self._reply.add(batch, self._engine_ms)
 
     def _note_retry(self, error: PenstockError, wait_s: float) -> None:

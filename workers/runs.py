@@ -22,6 +22,7 @@ class Active:
     """A run that can be stopped from outside: its scope then ends as if its time were up."""
 
     job: Job
+    attempt: int
     meter: Meter
     scope: asyncio.Timeout
     stopped: Stopped | None = None
@@ -43,8 +44,8 @@ class Runs:
         return len(self._active)
 
     @contextmanager
-    def register(self, job: Job, meter: Meter, scope: asyncio.Timeout) -> Iterator[Active]:
-        active = self._active[job.id] = Active(job, meter, scope)
+    def register(self, job: Job, attempt: int, meter: Meter, scope: asyncio.Timeout) -> Iterator[Active]:
+        active = self._active[job.id] = Active(job, attempt, meter, scope)
         try:
             yield active
         finally:
@@ -70,12 +71,13 @@ class Runs:
 
     async def _renew(self, active: Active) -> None:
         sent_tokens = active.meter.output_tokens if active.job.stream and active.meter.deltas else None
+        job = active.job
         try:
-            hold = await self._records.renew(active.job.id, sent_tokens)
+            hold = await self._records.renew(job.id, job.deadline_ms, active.attempt, sent_tokens)
         except Undecidable:
             return
         if hold is Hold.LOST:
-            log.warning("job_lost_to_another_worker", extra={"job_id": active.job.id})
+            log.warning("job_lost_to_another_worker", extra={"job_id": job.id})
             active.stop("lost")
         elif hold is Hold.CANCELLED:
             active.stop("cancelled")
