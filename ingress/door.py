@@ -10,6 +10,7 @@ from typing import Final
 
 from starlette.requests import Request
 
+from ingress import metrics
 from ingress.auth import KeyCache, authorize, credential
 from ingress.lanes import LaneBoard
 from ingress.networks import client_address
@@ -121,6 +122,7 @@ class Door:
         opening.push_async_callback(producer.close)
 
         self._relay = relay = Relay(self.settings.ping_s, self.settings.stall_s)
+        metrics.JOBS_FOLLOWED.set_function(lambda: float(len(relay)))
         lanes = LaneBoard(time.monotonic)
         self._subscription = Subscription(
             self._storage.redis,

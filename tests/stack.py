@@ -4,14 +4,18 @@ Its parts are processes that a test may kill and start again by name.
 """
 
 import asyncio
+import os
+import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from redis.asyncio import Redis
 from sqlalchemy import select
 
 from penstock.part import start_part
@@ -45,16 +49,19 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
 class Stack:
     """The parts by name; `kafka` and `valkey` are the servers, `upstream` is what the model `scripted` runs on."""
 
-    def __init__(self, folder: Path, program: KafkaProgram, upstream: Upstream, rows: list[dict[str, Any]]) -> None:
+    def __init__(
+        self, folder: Path, program: KafkaProgram, upstream: Upstream, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
         self.folder = folder
         self.upstream = upstream
         self._catalog_file = folder / "catalog.yaml"
-        self._catalog_file.write_text(yaml.safe_dump({"models": [scripted_row(upstream.url), *rows]}))
+        self._catalog_file.write_text(yaml.safe_dump({"models": [scripted_row(upstream.url, **row) for row in rows]}))
         self._kafka = KafkaNode(program, folder / "kafka")
         self._valkey = ValkeyServer(folder / "valkey")
         self._children: dict[str, Child] = {}
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
+        self.objects = folder / "objects"
         self.database_url = f"sqlite:///{folder}/penstock.db"
 
     @property
@@ -84,11 +91,35 @@ class Stack:
             log = self.folder / f"{name}.log"
             self._children[name] = await start_part(name, command, log, {**self._environment(name), **env})
 
+    async def start_door(self, name: str, **env: str) -> str:
+        """Starts an ingress at an address of its own, which is returned."""
+        port = free_port()
+        await self.start(name, PENSTOCK_PORT=str(port), **env)
+        return f"http://127.0.0.1:{port}"
+
     async def kill(self, name: str) -> None:
         """kill -9."""
-        child = self._children.pop(name)
-        child._process.kill()
-        await child.wait()
+        self.signal(name, signal.SIGKILL)
+        await self.ended(name)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        os.kill(self._children[name].pid, number)
+
+    async def ended(self, name: str) -> int:
+        """The exit status of a part that was told to end."""
+        async with asyncio.timeout(WAIT_S):
+            return await self._children.pop(name).wait()
+
+    async def mend(self, *parts: str) -> None:
+        """Back to exactly these parts and the servers, whatever a test has done."""
+        for name in [n for n in self._children if n not in {*parts, "kafka", "valkey"}]:
+            await self.stop(name)
+        for name in [n for n in ("kafka", "valkey", *parts) if not self.runs(n)]:
+            self._children.pop(name, None)
+            await self.start(name)
+
+    def runs(self, name: str) -> bool:
+        return name in self._children and self._children[name].running
 
     async def stop(self, name: str) -> None:
         await self._children.pop(name).stop(STOP_S)
@@ -142,17 +173,38 @@ class Stack:
         finally:
             await database.close()
 
-    def client(self, secret: str, timeout_s: float = WAIT_S) -> httpx2.AsyncClient:
+    def client(self, secret: str, url: str | None = None, timeout_s: float = WAIT_S) -> httpx2.AsyncClient:
+        """A plain HTTP client of the first ingress, or of the one at `url`."""
         return httpx2.AsyncClient(
-            base_url=self.url, headers={"authorization": f"Bearer {secret}"}, timeout=timeout_s, trust_env=False
+            base_url=url or self.url, headers={"authorization": f"Bearer {secret}"}, timeout=timeout_s, trust_env=False
         )
+
+    async def metric(self, name: str, url: str | None = None, **labels: str) -> float:
+        """A sample of an ingress, 0 if there is none yet."""
+        async with httpx2.AsyncClient(base_url=url or self.url, trust_env=False) as http:
+            text = (await http.get("/metrics")).text
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
+
+    async def until_idle(self, url: str | None = None) -> None:
+        """Returns once an ingress has no request open and no job to follow."""
+        for gauge in ("penstock_ingress_requests_in_flight", "penstock_ingress_jobs_followed"):
+            await until(lambda: self.metric(gauge, url), lambda value: value == 0)  # noqa: B023
+
+    async def slots_held(self, account: str) -> int:
+        """How many of the account's slots are taken, by what Redis holds."""
+        async with Redis.from_url(self.redis_url) as redis:
+            return int(await redis.zcard(f"penstock:in-flight:{{{account}}}"))
+
+    async def until_free(self, account: str, within_s: float = 5) -> None:
+        await until(lambda: self.slots_held(account), lambda held: held == 0, within_s)
 
     def _environment(self, name: str) -> dict[str, str]:
         return {
             "PENSTOCK_KAFKA": self.bootstrap,
             "PENSTOCK_REDIS": self.redis_url,
             "PENSTOCK_DATABASE": self.database_url,
-            "PENSTOCK_OBJECTS": str(self.folder / "objects"),
+            "PENSTOCK_OBJECTS": str(self.objects),
             "PENSTOCK_CATALOG": str(self._catalog_file),
             "PENSTOCK_PORT": str(self._port),
             "PENSTOCK_REUSE_PORT": "1",
@@ -176,11 +228,11 @@ def scripted_row(url: str, **fields: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running_stack(
-    folder: Path, program: KafkaProgram, *parts: str, rows: list[dict[str, Any]] | None = None, **env: str
+    folder: Path, program: KafkaProgram, *parts: str, rows: Sequence[Mapping[str, Any]] = (), **env: str
 ) -> AsyncIterator[Stack]:
-    """A stack with these parts, by default one of each."""
+    """A stack with these parts, by default one of each; `rows` are what further models have of their own."""
     async with Upstream() as upstream:
-        stack = Stack(folder, program, upstream, rows or [])
+        stack = Stack(folder, program, upstream, [{}, *rows])
         try:
             await asyncio.gather(stack.start("kafka"), stack.start("valkey"))
             await asyncio.to_thread(migrate, stack.database_url)

@@ -32,12 +32,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request that came in; `gone` is set when its connection has ended."""
+    """One request that came in; `held` is set when its answer waits for the test, `gone` when its connection ended."""
 
     target: str
     headers: Mapping[str, str]
     body: Any
     gone: asyncio.Event
+    held: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def event(payload: Mapping[str, Any]) -> bytes:
@@ -107,6 +108,14 @@ class Upstream:
         self._answered = 0
         self._changed = asyncio.Condition()
         self._connections: set[_Connection] = set()
+
+    def reset(self) -> None:
+        """As if nothing had been asked yet; connections stay."""
+        self.replies.clear()
+        self.otherwise = answer("Hello", " there")
+        self.asked.clear()
+        self.mute = False
+        self._answered = 0
 
     @property
     def url(self) -> str:
@@ -213,6 +222,7 @@ class _Connection(asyncio.Protocol):
                     self._transport.abort()
                     return
                 case asyncio.Event():
+                    asked.held.set()
                     await step.wait()
                 case _:
                     self._transport.write(b"%x\r\n%b\r\n" % (len(step), step))

@@ -1,22 +1,61 @@
-"""One running Penstock for all flow tests that leave it as they found it."""
+"""One running Penstock for all flow tests that leave it as they found it, and one for those that break it."""
 
+import re
 from collections.abc import AsyncIterator
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
 
-from storage.local.kafka_program import KafkaProgram
 from storage.keys import NewKey
+from storage.local.kafka_program import KafkaProgram
 from tests.stack import Stack, running_stack
+
+ROWS: Final[list[dict[str, Any]]] = [
+    {"id": "brief", "deadline_s": 1, "aliases": ["org/brief"]},
+    {"id": "wide", "context_tokens": 4_000_000, "max_output_tokens": 100_000},
+    {"id": "unserved", "lane": "text.unserved"},
+    {"id": "unkeyed", "attempts": 1, "timeouts": {"connect_s": 1, "first_chunk_s": 1, "silence_s": 1}},
+]
+"""Models beside `scripted`, each with one thing of its own."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory, kafka_program: KafkaProgram) -> AsyncIterator[Stack]:
-    async with running_stack(tmp_path_factory.mktemp("stack"), kafka_program) as running:
+async def session_stack(tmp_path_factory: pytest.TempPathFactory, kafka_program: KafkaProgram) -> AsyncIterator[Stack]:
+    async with running_stack(tmp_path_factory.mktemp("stack"), kafka_program, rows=ROWS) as running:
         yield running
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def key(stack: Stack, request: pytest.FixtureRequest) -> NewKey:
+async def stack(session_stack: Stack) -> AsyncIterator[Stack]:
+    """The session's stack, its upstream as new. A test leaves no request and no job open in it."""
+    session_stack.upstream.reset()
+    yield session_stack
+    await session_stack.until_idle()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def key(session_stack: Stack, account: str) -> NewKey:
     """An access key of an account that is this test's own."""
-    return await stack.create_key(account=request.node.name.replace("[", "-").replace("]", "")[:60])
+    return await session_stack.create_key(account)
+
+
+@pytest.fixture
+def account(request: pytest.FixtureRequest) -> str:
+    return re.sub(r"[^a-zA-Z0-9]+", "-", request.node.name).strip("-")[:120]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def session_breakable(
+    tmp_path_factory: pytest.TempPathFactory, kafka_program: KafkaProgram
+) -> AsyncIterator[Stack]:
+    async with running_stack(tmp_path_factory.mktemp("breakable"), kafka_program, rows=ROWS) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def breakable(session_breakable: Stack) -> AsyncIterator[Stack]:
+    """A stack whose parts a test may kill; whoever comes next finds it mended."""
+    session_breakable.upstream.reset()
+    await session_breakable.mend("ingress", "worker", "streams")
+    yield session_breakable
