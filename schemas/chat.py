@@ -18,9 +18,14 @@ class CacheMark(msgspec.Struct, frozen=True, omit_defaults=True):
     ttl: CacheTtl = "5m"
 
 
+Extras = dict[str, Any]
+"""Fields that only one provider's dialect knows, kept for it; whose they are is told by `Chat.extras`."""
+
+
 class Text(msgspec.Struct, frozen=True, array_like=True, tag="text"):
     text: str
     cache: CacheMark | None = None
+    extras: Extras | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, tag="refusal"):
@@ -37,6 +42,7 @@ class Image(msgspec.Struct, frozen=True, array_like=True, tag="image"):
     url: str | None = None
     detail: str | None = None
     cache: CacheMark | None = None
+    extras: Extras | None = None
 
 
 class Document(msgspec.Struct, frozen=True, array_like=True, tag="document"):
@@ -50,6 +56,7 @@ class Document(msgspec.Struct, frozen=True, array_like=True, tag="document"):
     context: str | None = None
     citations: bool | None = None
     cache: CacheMark | None = None
+    extras: Extras | None = None
 
 
 class Thinking(msgspec.Struct, frozen=True, array_like=True, tag="thinking"):
@@ -72,15 +79,7 @@ class ToolCall(msgspec.Struct, frozen=True, array_like=True, tag="call"):
     name: str
     arguments: str
     cache: CacheMark | None = None
-
-
-class ToolResult(msgspec.Struct, frozen=True, array_like=True, tag="result"):
-    """What a tool answered to the call `call_id`; stands in a user's turn."""
-
-    call_id: str
-    parts: tuple[Text | Image | Document, ...]
-    is_error: bool = False
-    cache: CacheMark | None = None
+    extras: Extras | None = None
 
 
 class Opaque(msgspec.Struct, frozen=True, array_like=True, tag="opaque"):
@@ -88,6 +87,16 @@ class Opaque(msgspec.Struct, frozen=True, array_like=True, tag="opaque"):
 
     dialect: str
     body: dict[str, Any]
+
+
+class ToolResult(msgspec.Struct, frozen=True, array_like=True, tag="result"):
+    """What a tool answered to the call `call_id`; stands in a user's turn."""
+
+    call_id: str
+    parts: tuple[Text | Image | Document | Opaque, ...]
+    is_error: bool = False
+    cache: CacheMark | None = None
+    extras: Extras | None = None
 
 
 Part = Text | Refusal | Image | Document | Thinking | RedactedThinking | ToolCall | ToolResult | Opaque
@@ -104,7 +113,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
 class Tool(msgspec.Struct, frozen=True, omit_defaults=True):
     """A function the model may call; `schema` is JSON Schema of its arguments.
 
-    `extras` are fields that only one provider's dialect knows, kept for it.
+    With `dialect` it is a tool that this dialect's provider runs itself, no function, and `extras` is its whole body.
     """
 
     name: str
@@ -112,7 +121,8 @@ class Tool(msgspec.Struct, frozen=True, omit_defaults=True):
     schema: dict[str, Any] | None = None
     strict: bool | None = None
     cache: CacheMark | None = None
-    extras: dict[str, Any] | None = None
+    extras: Extras | None = None
+    dialect: str | None = None
 
 
 class ToolChoice(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -172,7 +182,8 @@ class Chat(msgspec.Struct, frozen=True, omit_defaults=True, tag="chat"):
 
     `user` is the caller's own id for its end user, passed on for abuse checks. `cache` marks the whole prompt;
     `cache_retention` is for providers that cache by themselves. `extras` are fields that only one dialect knows, by
-    that dialect's name: its provider gets them as they came.
+    that dialect's name: its provider gets them as they came. A dialect whose name stands there, if only with an empty
+    object, is the one the caller spoke.
     """
 
     messages: tuple[Message, ...]
@@ -184,7 +195,7 @@ class Chat(msgspec.Struct, frozen=True, omit_defaults=True, tag="chat"):
     reasoning: Reasoning | None = None
     cache: CacheMark | None = None
     cache_retention: Literal["in_memory", "24h"] | None = None
-    extras: dict[str, dict[str, Any]] | None = None
+    extras: dict[str, Extras] | None = None
 
 
 def part_texts(part: Part) -> list[str]:

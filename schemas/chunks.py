@@ -50,7 +50,8 @@ class RedactedReasoning(msgspec.Struct, frozen=True, array_like=True, tag="x"):
 class ToolCallDelta(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     """A piece of the tool call number `index` of its choice; the first piece carries `id` and `name`.
 
-    `arguments` is a piece of JSON text, which may come out half-formed: it is the model's own.
+    `arguments` is a piece of JSON text, which may come out half-formed: it is the model's own. `extras` are fields of
+    the whole call that only the provider's own dialect knows.
     """
 
     index: int
@@ -58,14 +59,31 @@ class ToolCallDelta(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     id: str | None = None
     name: str | None = None
     choice: int = 0
+    extras: dict[str, Any] | None = None
+
+
+class OpaquePiece(msgspec.Struct, frozen=True, array_like=True, tag="o"):
+    """Output that only one dialect has words for: a part of its own, or (not `whole`) an addition to the one before.
+
+    A door of that dialect writes it as it came; the others leave it out.
+    """
+
+    dialect: str
+    body: dict[str, Any]
+    whole: bool = True
+    choice: int = 0
 
 
 class Finish(msgspec.Struct, frozen=True, array_like=True, tag="f"):
-    """One choice is complete; `stop_sequence` is the one that was hit, where the engine tells."""
+    """One choice is complete; `stop_sequence` is the one that was hit, where the engine tells.
+
+    `native` is the provider's own word for the reason where it says more than `reason` does.
+    """
 
     reason: FinishReason
     choice: int = 0
     stop_sequence: str | None = None
+    native: str | None = None
 
 
 class UsageReport(msgspec.Struct, frozen=True, array_like=True, tag="u"):
@@ -82,7 +100,7 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     error: ErrorData | None = None
 
 
-OutputDelta = TextDelta | RefusalDelta | ReasoningDelta | Signature | RedactedReasoning | ToolCallDelta
+OutputDelta = TextDelta | RefusalDelta | ReasoningDelta | Signature | RedactedReasoning | ToolCallDelta | OpaquePiece
 Delta = OutputDelta | Finish | UsageReport
 Chunk = Delta | Ended
 

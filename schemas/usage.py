@@ -10,7 +10,8 @@ End = Literal["completed", "failed", "cancelled", "expired"]
 class Usage(msgspec.Struct, frozen=True, array_like=True):
     """Tokens as the engine counted them.
 
-    `cached_input_tokens` are part of `input_tokens`, `reasoning_tokens` part of `output_tokens`.
+    `cached_input_tokens`, read from a prompt cache, and `cache_written_input_tokens`, written to it, are part of
+    `input_tokens`; `reasoning_tokens` are part of `output_tokens`.
     `estimated` marks figures the platform had to make itself because the engine was cut off before it told its own.
     """
 
@@ -19,6 +20,7 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     cached_input_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    cache_written_input_tokens: int = 0
 
 
 class Price(msgspec.Struct, frozen=True, array_like=True):

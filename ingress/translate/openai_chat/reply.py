@@ -11,6 +11,7 @@ from schemas.chunks import (
     Ended,
     Finish,
     FinishReason,
+    OpaquePiece,
     ReasoningDelta,
     RedactedReasoning,
     RefusalDelta,
@@ -87,7 +88,7 @@ class ReplyFold:
                     self._choice(choice).refusals.append(text)
                 case ToolCallDelta():
                     self._choice(chunk.choice).calls.setdefault(chunk.index, _Call()).add(chunk)
-                case Signature() | RedactedReasoning():
+                case Signature() | RedactedReasoning() | OpaquePiece():
                     pass  # nothing that this dialect has a word for
                 case Finish(reason=reason, choice=choice):
                     self._choice(choice).finish_reason = reason

@@ -11,6 +11,7 @@ from schemas.chunks import (
     Chunk,
     Ended,
     Finish,
+    OpaquePiece,
     ReasoningDelta,
     RedactedReasoning,
     RefusalDelta,
@@ -64,7 +65,7 @@ class StreamWriter:
                     self._finish(chunk, events)
                 case Ended():
                     self._end(chunk, events)
-                case UsageReport() | Signature() | RedactedReasoning():
+                case UsageReport() | Signature() | RedactedReasoning() | OpaquePiece():
                     pass  # nothing that this dialect has a word for
                 case _:
                     assert_never(chunk)
