@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ingress.tokens import MOST_BYTES_PER_TOKEN, text_bytes
-from schemas.catalog import Model, Rule
+from schemas.catalog import Model
 from schemas.errors import ContextLengthExceeded, InvalidValue, UnsupportedParameter
+from schemas.parameters import Rule
 from schemas.wire.openai_chat import ChatCompletionRequest, Message, Part, RefusalPart, TextPart
 
 ALWAYS: Final = frozenset({"model", "messages", "stream", "stream_options", "user", "safety_identifier", "metadata"})
@@ -94,6 +95,8 @@ def _check_rule(name: str, value: Any, rule: Rule) -> None:
             if rule.values is not None and value not in rule.values:
                 raise InvalidValue(f"'{name}' should be one of: {', '.join(rule.values)}.", param=name)
         case list() | dict():
+            if not rule.blank and any(isinstance(each, str) and not each.strip() for each in value):
+                raise InvalidValue(f"'{name}' should not be white space alone.", param=name)
             if rule.max_items is not None and len(value) > rule.max_items:
                 raise InvalidValue(f"'{name}' should hold at most {rule.max_items}; got {len(value)}.", param=name)
             if isinstance(value, dict):

@@ -1,16 +1,14 @@
 """The catalogue: a model is a row, and the row is its contract."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     AnyHttpUrl,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -18,53 +16,16 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.engines import ENGINES, Ability, EngineName, Input
 from schemas.errors import ModelNotFound
+from schemas.parameters import PARAMETERS, Row, Rule
 from schemas.usage import Price
 
 Modality = Literal["text"]
-EngineName = Literal["openai_compatible", "llama_cpp"]
+Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"]
 
 ModelId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
 LaneName = Annotated[str, Field(pattern=r"^[a-z]+\.[a-z0-9-]{1,64}$")]
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Rule(_Row):
-    """What a parameter may be; a bound that is not given does not bind."""
-
-    min: float | None = None
-    max: float | None = None
-    max_items: int | None = None
-    values: tuple[str, ...] | None = None
-
-
-CHAT_PARAMETERS: Final[Mapping[str, Rule]] = {
-    "temperature": Rule(min=0, max=2),
-    "top_p": Rule(min=0, max=1),
-    "frequency_penalty": Rule(min=-2, max=2),
-    "presence_penalty": Rule(min=-2, max=2),
-    "n": Rule(min=1, max=128),
-    "stop": Rule(max_items=4),
-    "seed": Rule(),
-    "max_tokens": Rule(min=1),
-    "max_completion_tokens": Rule(min=1),
-    "logit_bias": Rule(min=-100, max=100),
-    "logprobs": Rule(),
-    "top_logprobs": Rule(min=0, max=20),
-}
-"""What an OpenAI-compatible chat model without tools accepts; OpenAI's own ranges."""
-
-EXTRA_PARAMETERS: Final[Mapping[str, Rule]] = {
-    "top_k": Rule(min=-1),
-    "min_p": Rule(min=0, max=1),
-    "repetition_penalty": Rule(min=0),
-}
-"""What a row may add: vLLM's extensions, in vLLM's ranges. Nothing else has a place in a canonical chat."""
-
-PARAMETERS: Final[Mapping[str, Rule]] = {**CHAT_PARAMETERS, **EXTRA_PARAMETERS}
 
 
 def _known(name: str) -> str:
@@ -85,7 +46,7 @@ RuleOrOff = Annotated[
 ]
 
 
-class TokenPrice(_Row):
+class TokenPrice(Row):
     """US dollars for a million tokens, to the micro-dollar."""
 
     input_usd_per_mtok: Decimal = Field(default=Decimal(0), ge=0, max_digits=12, decimal_places=6)
@@ -101,7 +62,7 @@ class TokenPrice(_Row):
         )
 
 
-class Timeouts(_Row):
+class Timeouts(Row):
     """How long an engine may take; `silence_s` is the longest gap between two chunks."""
 
     connect_s: float = Field(default=5, gt=0)
@@ -109,7 +70,7 @@ class Timeouts(_Row):
     silence_s: float = Field(default=60, gt=0)
 
 
-class Model(_Row):
+class Model(Row):
     """One row. Everything but the id and the engine's address has a default that suits a chat model."""
 
     id: ModelId
@@ -119,9 +80,10 @@ class Model(_Row):
     owned_by: str = "penstock"
     created: int = 0
     modality: Modality = "text"
-    inputs: tuple[Literal["text"], ...] = ("text",)
+    inputs: tuple[Input, ...] = ("text",)
     outputs: tuple[Literal["text"], ...] = ("text",)
-    endpoints: tuple[Literal["/v1/chat/completions"], ...] = ("/v1/chat/completions",)
+    endpoints: tuple[Endpoint, ...] = ("/v1/chat/completions", "/v1/messages")
+    abilities: frozenset[Ability] = frozenset()
     engine: EngineName
     lane: LaneName = "text.default"
     base_url: AnyHttpUrl | None = None
@@ -133,7 +95,7 @@ class Model(_Row):
     max_output_tokens: int = Field(gt=0)
     parameters: dict[ParameterName, RuleOrOff] = Field(
         default_factory=dict,
-        description="Differences from CHAT_PARAMETERS: bounds change one by one, true adds, false takes away",
+        description="Differences from the engine's own: bounds change one by one, true adds, false takes away",
     )
     price: TokenPrice = TokenPrice()
     timeouts: Timeouts = Timeouts()
@@ -146,10 +108,25 @@ class Model(_Row):
     def _true_changes_no_bound(cls, value: object) -> object:
         return {k: {} if v is True else v for k, v in value.items()} if isinstance(value, dict) else value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_its_engine(cls, row: Any) -> Any:
+        """What a row leaves open is what models on its engine usually are."""
+        if not isinstance(row, dict) or row.get("engine") not in ENGINES:
+            return row
+        engine = ENGINES[row["engine"]]
+        return {"inputs": engine.inputs, "abilities": engine.abilities, "base_url": engine.base_url, **row}
+
     @model_validator(mode="after")
     def _consistent(self) -> "Model":
-        if self.engine == "openai_compatible" and self.base_url is None:
-            raise ValueError("engine openai_compatible needs a base_url, as in http://gpu-host:8000/v1")
+        engine = ENGINES[self.engine]
+        if engine.remote and self.base_url is None:
+            raise ValueError(f"engine {self.engine} needs a base_url, as in http://gpu-host:8000/v1")
+        _within("inputs", self.inputs, engine.possible_inputs, self.engine)
+        _within("abilities", self.abilities, engine.possible_abilities, self.engine)
+        _within(
+            "parameters", [n for n, rule in self.parameters.items() if rule], engine.possible_parameters, self.engine
+        )
         if self.max_output_tokens > self.context_tokens:
             raise ValueError("max_output_tokens is larger than context_tokens")
         for name, rule in self._rules.items():
@@ -161,20 +138,33 @@ class Model(_Row):
     def upstream_name(self) -> str:
         return self.upstream_model or self.id
 
+    @property
+    def dialect(self) -> str | None:
+        """Whose own words the model's provider understands, beside what every dialect can say."""
+        return ENGINES[self.engine].dialect
+
     def rules(self) -> Mapping[str, Rule]:
         """Every parameter the model accepts, with its bounds."""
         return self._rules
 
     @cached_property
     def _rules(self) -> Mapping[str, Rule]:
-        rules = dict(CHAT_PARAMETERS)
+        rules = dict(ENGINES[self.engine].parameters)
         for name, difference in self.parameters.items():
             if isinstance(difference, Rule):
                 given = {field: getattr(difference, field) for field in difference.model_fields_set}
-                rules[name] = PARAMETERS[name].model_copy(update=given)
+                rules[name] = rules.get(name, PARAMETERS[name]).model_copy(update=given)
             else:
                 rules.pop(name, None)
         return rules
+
+
+def _within(field: str, given: Iterable[str], possible: Collection[str], engine: EngineName) -> None:
+    """Raises ValueError: a row cannot promise what would then be dropped."""
+    for name in sorted(given):
+        if name not in possible:
+            known = ", ".join(sorted(possible)) or "nothing"
+            raise ValueError(f"{field}: the engine {engine} cannot carry '{name}', but {known}")
 
 
 class Catalog:

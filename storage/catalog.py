@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.constructor import SafeConstructor
 
-from schemas.catalog import Catalog, Model, Rule, Timeouts, TokenPrice
+from schemas.catalog import Catalog, Model, Timeouts, TokenPrice
+from schemas.parameters import Rule
 from schemas.place import place, steps
 from storage.yaml_marks import line_of, repeated_keys
 

@@ -4,7 +4,8 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, cast, runtime_checkable
 
-from schemas.catalog import EngineName, Model
+from schemas.catalog import Model
+from schemas.engines import EngineName
 from workers.engine import TextEngine
 from workers.engines.setup import SetupError, secret
 

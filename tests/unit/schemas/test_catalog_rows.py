@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.catalog import Model, Rule, TokenPrice
+from schemas.catalog import Model, TokenPrice
+from schemas.parameters import Rule
 from schemas.usage import Price
 
 ROW: dict[str, Any] = {"id": "m", "engine": "llama_cpp", "context_tokens": 2048, "max_output_tokens": 512}
@@ -50,3 +51,33 @@ def test_prices_are_whole_microdollars(price: dict[str, Any], microusd: Price) -
 def test_a_price_finer_than_a_microdollar_is_refused() -> None:
     with pytest.raises(ValidationError):
         TokenPrice.model_validate({"input_usd_per_mtok": 0.0000001})
+
+
+CLAUDE: dict[str, Any] = {"id": "claude", "engine": "anthropic", "context_tokens": 200_000, "max_output_tokens": 64_000}
+
+
+def test_a_row_of_anthropics_is_whole_without_an_address_and_has_what_its_models_can_do() -> None:
+    row = Model.model_validate(CLAUDE)
+    assert str(row.base_url) == "https://api.anthropic.com/v1"
+    assert row.inputs == ("text", "image", "document")
+    assert {"tools", "reasoning", "prompt_cache"} <= row.abilities
+    assert not {"seed", "n", "logprobs", "frequency_penalty"} & set(row.rules())
+
+
+def test_what_a_row_says_itself_stands() -> None:
+    row = Model.model_validate({**CLAUDE, "inputs": ["text"], "abilities": ["tools"], "base_url": "http://gpu:8000/v1"})
+    assert (row.inputs, row.abilities, str(row.base_url)) == (("text",), {"tools"}, "http://gpu:8000/v1")
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        {**CLAUDE, "parameters": {"seed": True}},
+        {**CLAUDE, "abilities": ["json_object"]},
+        {**ROW, "abilities": ["tools"]},
+        {**ROW, "inputs": ["text", "image"]},
+    ],
+)
+def test_a_row_promises_nothing_that_its_engine_cannot_carry(promise: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="cannot carry"):
+        Model.model_validate(promise)

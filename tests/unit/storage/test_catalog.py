@@ -3,8 +3,9 @@ from textwrap import dedent
 
 import pytest
 
-from schemas.catalog import Catalog, Rule
+from schemas.catalog import Catalog
 from schemas.errors import ModelNotFound
+from schemas.parameters import Rule
 from schemas.usage import Price
 from storage.catalog import CatalogError, catalog_files, load_catalog
 
@@ -62,7 +63,7 @@ def test_the_least_an_operator_writes_is_a_whole_row(folder: Folder) -> None:
         "org/name",
         "GPU_HOST_KEY",
     )
-    assert (row.lane, row.endpoints, row.inputs) == ("text.default", ("/v1/chat/completions",), ("text",))
+    assert (row.lane, row.inputs, row.abilities) == ("text.default", ("text",), frozenset())
     assert row.price.microusd() == Price(250_000, 250_000, 800_000)
     assert row.rules()["temperature"] == Rule(min=0, max=2)
 
@@ -169,7 +170,7 @@ def test_a_file_can_leave_the_built_in_rows_out(folder: Folder) -> None:
         ),
         (
             f"models:\n  - id: a\n    {ROW.replace(', ', chr(10) + '    ').replace('llama_cpp', 'vlm')}\n",
-            ["0.yaml:3: model 'a': engine should be 'openai_compatible' or 'llama_cpp'"],
+            ["0.yaml:3: model 'a': engine should be 'openai_compatible', 'anthropic' or 'llama_cpp'"],
         ),
         (
             f"models:\n  - {{id: a, {ROW}}}\n  - {{id: a, {ROW}}}\n",

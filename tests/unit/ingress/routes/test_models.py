@@ -25,7 +25,7 @@ async def test_a_card_shows_the_contract(front: Front) -> None:
     card = (await sdk.models.retrieve("org/two")).model_dump()
     assert (card["context_length"], card["max_output_tokens"]) == (2048, 512)
     assert card["modalities"] == {"input": ["text"], "output": ["text"]}
-    assert card["endpoints"] == ["/v1/chat/completions"]
+    assert {"/v1/chat/completions", "/v1/messages"} <= set(card["endpoints"])
     assert card["pricing"] == {
         "input_microusd_per_mtok": 500_000,
         "cached_input_microusd_per_mtok": 500_000,

@@ -1,0 +1,68 @@
+"""What each engine can carry, and what a model on it usually is."""
+
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
+
+from schemas.dialects import ANTHROPIC
+from schemas.parameters import ANTHROPIC_PARAMETERS, CHAT_PARAMETERS, EXTRA_PARAMETERS, Rule
+
+EngineName = Literal["openai_compatible", "anthropic", "llama_cpp"]
+Input = Literal["text", "image", "document"]
+
+Ability = Literal["tools", "parallel_tools", "reasoning", "json_object", "json_schema", "prompt_cache", "count_tokens"]
+"""What a model can be asked for beyond text.
+
+`parallel_tools`: whether it calls several tools at once can be asked for. `count_tokens`: its engine counts a prompt
+without running it.
+"""
+
+
+class Engine(NamedTuple):
+    """`inputs`, `abilities`, `base_url` and `parameters` are what a row has that leaves them open.
+
+    `remote` engines need an address. `dialect` is whose own words the engine speaks upstream.
+    """
+
+    possible_inputs: frozenset[Input]
+    possible_abilities: frozenset[Ability]
+    possible_parameters: frozenset[str]
+    parameters: Mapping[str, Rule]
+    inputs: tuple[Input, ...] = ("text",)
+    abilities: frozenset[Ability] = frozenset()
+    remote: bool = False
+    base_url: str | None = None
+    dialect: str | None = None
+
+
+ASKED_OF_ANTHROPIC: Final[frozenset[Ability]] = frozenset(
+    {"tools", "parallel_tools", "reasoning", "json_schema", "prompt_cache", "count_tokens"}
+)
+OPENAI_PARAMETERS: Final = frozenset({*CHAT_PARAMETERS, *EXTRA_PARAMETERS})
+
+ENGINES: Final[Mapping[EngineName, Engine]] = {
+    "openai_compatible": Engine(
+        possible_inputs=frozenset({"text", "image", "document"}),
+        possible_abilities=ASKED_OF_ANTHROPIC | {"json_object"},
+        possible_parameters=OPENAI_PARAMETERS,
+        parameters=CHAT_PARAMETERS,
+        remote=True,
+    ),
+    "anthropic": Engine(
+        possible_inputs=frozenset({"text", "image", "document"}),
+        possible_abilities=ASKED_OF_ANTHROPIC,
+        possible_parameters=frozenset(ANTHROPIC_PARAMETERS),
+        parameters=ANTHROPIC_PARAMETERS,
+        inputs=("text", "image", "document"),
+        abilities=ASKED_OF_ANTHROPIC,
+        remote=True,
+        base_url="https://api.anthropic.com/v1",
+        dialect=ANTHROPIC,
+    ),
+    "llama_cpp": Engine(
+        possible_inputs=frozenset({"text"}),
+        possible_abilities=frozenset({"count_tokens"}),
+        possible_parameters=OPENAI_PARAMETERS,
+        parameters=CHAT_PARAMETERS,
+        abilities=frozenset({"count_tokens"}),
+    ),
+}
