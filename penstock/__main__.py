@@ -64,6 +64,7 @@ def up(
         redis=redis,
         database=database,
     )
+    options.make_folders()
     if detach:
         if kafka is None:
             asyncio.run(install_kafka(plain_progress))

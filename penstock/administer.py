@@ -1,5 +1,6 @@
 """The commands that read and change what a stack keeps: `python -m penstock.administer keys list`."""
 
+import logging
 import sys
 from typing import Annotated, Final
 
@@ -51,6 +52,8 @@ def migrate(*, data: Data = DEFAULT_DATA, database: Database = None) -> None:
 
 
 def main() -> None:
+    # What Kafka's client complains of comes back as an error too, and that is told once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         app(prog_name="penstock")
     except (CatalogError, PenstockError) as failure:

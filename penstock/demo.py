@@ -53,6 +53,7 @@ async def demo(screen: Screen, data: Path) -> None:
     """Start, ask, show the answer as it comes and its row in the ledger, stop; raises StartFailed."""
     cancel_on_signals(lambda: screen.tell("stopping"))
     options = StackOptions(data=data, port=free_port())
+    options.make_folders()
     began_s = time.monotonic()
     with screen.bars:
         starting = screen.bars.add_task("starting the stack", total=None)

@@ -23,7 +23,6 @@ LOOK_S: Final = 0.05
 
 def start_detached(options: StackOptions) -> Run:
     """Run `penstock up` in the background; returns when the stack is ready, or raises StartFailed."""
-    options.logs.mkdir(parents=True, exist_ok=True)
     log = options.logs / "up.log"
     heard, said = os.pipe()
     with log.open("wb") as output, os.fdopen(heard, "rb") as listener:

@@ -21,7 +21,6 @@ def run_in_foreground(options: StackOptions, tell: Tell, progress: Progress, ann
 
     Raises StartFailed.
     """
-    options.logs.mkdir(parents=True, exist_ok=True)
     log = options.logs / "supervisor.log"
     logging.basicConfig(filename=log, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with suppress(asyncio.CancelledError):
@@ -43,7 +42,9 @@ def cancel_on_signals(on_first: Callable[[], None]) -> None:
             task.cancel()
 
     for number in SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, end)
+        # nohup and a shell's background have some of them ignored, and mean it.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, end)
 
 
 async def _until_told(options: StackOptions, tell: Tell, progress: Progress, announce: Callable[[Run], None]) -> None:

@@ -50,6 +50,15 @@ class StackOptions:
         host = DEFAULT_HOST if self.host in ANY_HOST else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
 
+    def make_folders(self) -> None:
+        """Have a data folder to write in; raises StartFailed."""
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+        except OSError as failure:
+            raise StartFailed(f"the data folder {self.data} cannot be made: {failure.strerror}") from failure
+        if not os.access(self.data, os.W_OK):
+            raise StartFailed(f"the data folder {self.data} cannot be written to")
+
     def arguments(self) -> list[str]:
         """The words after `penstock up` that say the same."""
         pairs = [

@@ -30,7 +30,7 @@ def main() -> int:
         if secret := asyncio.run(first_key(settings.database, kept)):
             _write_secret(key_file, secret)
     except (CatalogError, PenstockError) as failure:
-        print(failure, file=sys.stderr)
+        print(failure)
         return REFUSED
     print(*sorted({model.lane for model in catalog if model.modality == "text"}), sep="\n")
     return 0

@@ -11,11 +11,11 @@ from storage.local.child import tethered
 from storage.local.failure import StartFailed
 
 REFUSED: Final = 2
-"""The exit status of a program that has said in full, for a person to read, why it did not do its work."""
+"""The exit status of a program that has printed, for a person to read, why it did not do its work."""
 
 
 async def run_step(command: Sequence[str], env: Mapping[str, str]) -> str:
-    """What `python COMMAND …` printed; raises StartFailed with its complaint, or the last line of its traceback."""
+    """What `python COMMAND …` printed; raises StartFailed with its reason, or the last line of its traceback."""
     process = await asyncio.create_subprocess_exec(
         *tethered([sys.executable, "-P", *command]),
         stdin=asyncio.subprocess.DEVNULL,
@@ -33,5 +33,7 @@ async def run_step(command: Sequence[str], env: Mapping[str, str]) -> str:
         raise
     if process.returncode == 0:
         return printed.decode()
-    words = complaint.decode(errors="replace").strip() or f"{command[-1]} ended with status {process.returncode}"
-    raise StartFailed(words if process.returncode == REFUSED else words.splitlines()[-1])
+    if process.returncode == REFUSED:
+        raise StartFailed(printed.decode().strip())
+    lines = complaint.decode(errors="replace").strip().splitlines()
+    raise StartFailed(lines[-1] if lines else f"{command[-1]} ended with status {process.returncode}")

@@ -47,7 +47,7 @@ def main() -> int:
     try:
         make_all(storage.kafka, storage.catalog, TopicSettings())
     except (CatalogError, PenstockError) as failure:
-        print(failure, file=sys.stderr)
+        print(failure)
         return REFUSED
     return 0
 

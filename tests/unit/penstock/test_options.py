@@ -60,3 +60,9 @@ def test_a_catalogue_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_the_database_is_the_folders_own_unless_another_is_given(tmp_path: Path) -> None:
     assert StackOptions(data=tmp_path).database_url == f"sqlite:///{tmp_path}/penstock.db"
     assert StackOptions(data=tmp_path, database="postgresql://db/p").database_url == "postgresql://db/p"
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StartFailed, match=r"^the data folder .*/file/data cannot be made: Not a directory$"):
+        StackOptions(data=tmp_path / "file" / "data").make_folders()

@@ -16,7 +16,7 @@ async def test_what_a_step_prints_is_its_answer() -> None:
 
 
 async def test_a_step_that_explains_itself_is_quoted_in_full() -> None:
-    script = f"import sys; print('line 1\\nline 2', file=sys.stderr); sys.exit({REFUSED})"
+    script = f"import sys; print('noise', file=sys.stderr); print('line 1\\nline 2'); sys.exit({REFUSED})"
     with pytest.raises(StartFailed, match=r"^line 1\nline 2$"):
         await run_step(["-c", script], {})
 
