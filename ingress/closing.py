@@ -69,7 +69,10 @@ class Closing:
         try:
             if submission.complete and await _ends_within(mailbox, LAST_FRAME_S):
                 return
-            await self._until_decided(job, lambda: jobs.cancel(self._line, job.id, job.lane, job.deadline_ms))
+            if time.time() * 1000 < job.deadline_ms:
+                await self._until_decided(job, lambda: jobs.cancel(self._line, job.id, job.lane, job.deadline_ms))
+            # Where a lane is full, its workers may come to this job much later.
+            await self._until_decided(job, lambda: self._limits.settle(submission.scopes, job.id, 0))
             if not await _ends_within(mailbox, END_PATIENCE_S):
                 log.info("end_not_heard", extra={"job_id": job.id})
             elif submission.stored is not None and not mailbox.heard:

@@ -14,8 +14,8 @@ from schemas.lanes import REPORT_S, LaneReport
 FRESH_S: Final = 5 * REPORT_S
 """A report older than this is a worker's that is gone."""
 
-UNSERVED_S: Final = 30.0
-"""A lane that nobody has reported on for this long takes no more jobs; a worker that restarts is back sooner."""
+FORGOTTEN_S: Final = 300.0
+"""A worker that has been gone for this long will not be back under its name."""
 
 UNSEEN_JOB_S: Final = 20.0
 """What a job is taken to last as long as none has been seen to end: the rate of a lane just started is no rate."""
@@ -36,9 +36,12 @@ class LaneState:
     silent_s: float
 
 
-def shed(lane: str, state: LaneState, budget_s: float) -> Overloaded | None:
-    """Why a job that must start within `budget_s` should not enter the lane; None when it may."""
-    if state.silent_s > UNSERVED_S:
+def shed(lane: str, state: LaneState, budget_s: float, unserved_s: float) -> Overloaded | None:
+    """Why a job that must start within `budget_s` should not enter the lane; None when it may.
+
+    A lane that nobody has reported on for `unserved_s` has no worker.
+    """
+    if state.silent_s > unserved_s:
         return Overloaded(f"No worker serves the lane {lane} at the moment. Try again later.", retry_after_s=5)
     if state.lag == 0 or state.slots == 0:
         return None
@@ -67,7 +70,7 @@ class LaneBoard:
         now = self._clock()
         known = self._reports.get(report.lane, {})
         # Workers that are gone are forgotten: each restart may bring a new name.
-        kept = {worker: heard for worker, heard in known.items() if now - heard[0] <= UNSERVED_S}
+        kept = {worker: heard for worker, heard in known.items() if now - heard[0] <= FORGOTTEN_S}
         self._reports[report.lane] = {**kept, report.worker: (now, report)}
 
     def state(self, lane: str) -> LaneState:

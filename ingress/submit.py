@@ -97,7 +97,7 @@ class Submitter:
             raise Overloaded("This ingress has no room for another request.", retry_after_s=1)
         state = self._lanes.state(model.lane)
         budget_s = min(model.deadline_s, self._settings.max_queue_wait_s)
-        if (overloaded := shed(model.lane, state, budget_s)) is not None:
+        if (overloaded := shed(model.lane, state, budget_s, self._settings.unserved_s)) is not None:
             raise overloaded
         if self._open[model.lane] - state.slots >= self._settings.max_waiting_per_lane:
             raise Overloaded(f"Too many requests wait for the lane {model.lane}.", retry_after_s=1)

@@ -42,6 +42,7 @@ WAIT_S: Final = 30.0
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "ingress": ("-m", "ingress"),
     "worker": ("-m", "workers", "--lane", "text.default"),
+    "narrow": ("-m", "workers", "--lane", "text.narrow"),
     "streams": ("-m", "streams"),
 }
 

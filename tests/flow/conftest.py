@@ -15,7 +15,9 @@ ROWS: Final[list[dict[str, Any]]] = [
     {"id": "brief", "deadline_s": 1, "aliases": ["org/brief"]},
     {"id": "wide", "context_tokens": 4_000_000, "max_output_tokens": 100_000},
     {"id": "unserved", "lane": "text.unserved"},
-    {"id": "unkeyed", "attempts": 1, "timeouts": {"connect_s": 1, "first_chunk_s": 1, "silence_s": 1}},
+    {"id": "narrow", "lane": "text.narrow"},
+    {"id": "narrow-brief", "lane": "text.narrow", "deadline_s": 1},
+    {"id": "hasty", "attempts": 2, "timeouts": {"connect_s": 1, "first_chunk_s": 0.5, "silence_s": 0.5}},
 ]
 """Models beside `scripted`, each with one thing of its own."""
 
@@ -43,6 +45,33 @@ async def key(session_stack: Stack, account: str) -> NewKey:
 @pytest.fixture
 def account(request: pytest.FixtureRequest) -> str:
     return re.sub(r"[^a-zA-Z0-9]+", "-", request.node.name).strip("-")[:120]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def session_tight_door(session_stack: Stack) -> str:
+    return await session_stack.start_door(
+        "ingress-tight",
+        PENSTOCK_PING_S="0.5",
+        PENSTOCK_STALL_S="2",
+        PENSTOCK_BODY_S="1",
+        PENSTOCK_UNSERVED_S="4",
+        PENSTOCK_KEY_TTL_S="0.5",
+        PENSTOCK_MAX_OPEN_REQUESTS="8",
+        PENSTOCK_CORS_ORIGINS='["https://pages.example"]',
+        PENSTOCK_TRUSTED_PROXIES='["127.0.0.0/8"]',
+    )
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def tight_door(stack: Stack, session_tight_door: str) -> AsyncIterator[str]:
+    """The address of a second ingress of the session's stack, whose patience is short."""
+    yield session_tight_door
+    await stack.until_idle(session_tight_door)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def session_narrow(session_stack: Stack) -> None:
+    await session_stack.start("narrow", PENSTOCK_SLOTS="1")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
