@@ -37,6 +37,12 @@ class Engine(NamedTuple):
 ASKED_OF_ANTHROPIC: Final[frozenset[Ability]] = frozenset(
     {"tools", "parallel_tools", "reasoning", "json_schema", "prompt_cache", "count_tokens"}
 )
+USUAL_OF_CHAT_MODELS: Final[frozenset[Ability]] = frozenset({"tools", "parallel_tools", "json_object", "json_schema"})
+"""What nearly every chat model behind an OpenAI-compatible URL can do (2026-11); a row of one that cannot says so.
+
+How long to reason, and what to see, differ from model to model, so a row has to promise them.
+"""
+
 OPENAI_PARAMETERS: Final = frozenset({*CHAT_PARAMETERS, *EXTRA_PARAMETERS})
 
 ENGINES: Final[Mapping[EngineName, Engine]] = {
@@ -45,6 +51,7 @@ ENGINES: Final[Mapping[EngineName, Engine]] = {
         possible_abilities=ASKED_OF_ANTHROPIC | {"json_object"},
         possible_parameters=OPENAI_PARAMETERS,
         parameters=CHAT_PARAMETERS,
+        abilities=USUAL_OF_CHAT_MODELS,
         remote=True,
     ),
     "anthropic": Engine(
