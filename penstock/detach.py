@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from penstock.options import StackOptions
 from penstock.run_file import Run, is_claimed, read_run
 from storage.local.failure import StartFailed
@@ -60,15 +62,23 @@ def stop_running(data: Path) -> bool:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.kill(run.pid, number)
-        if _ended(data):
+        if _ended(data, run.pid):
             return True
     raise StartFailed(f"the stack in {data} does not stop")
 
 
-def _ended(data: Path) -> bool:
+def _ended(data: Path, pid: int) -> bool:
     until_s = time.monotonic() + STOP_S
     while time.monotonic() < until_s:
-        if not is_claimed(data):
+        if not is_claimed(data) and not _runs(pid):
             return True
         time.sleep(LOOK_S)
     return False
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process does more than wait for its parent to take note of its end."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
