@@ -52,14 +52,28 @@ class TokenPrice(Row):
     input_usd_per_mtok: Decimal = Field(default=Decimal(0), ge=0, max_digits=12, decimal_places=6)
     cached_input_usd_per_mtok: Decimal | None = Field(default=None, ge=0, max_digits=12, decimal_places=6)
     output_usd_per_mtok: Decimal = Field(default=Decimal(0), ge=0, max_digits=12, decimal_places=6)
+    cache_written_input_usd_per_mtok: Decimal | None = Field(default=None, ge=0, max_digits=12, decimal_places=6)
+    cache_written_1h_input_usd_per_mtok: Decimal | None = Field(default=None, ge=0, max_digits=12, decimal_places=6)
 
     def microusd(self) -> Price:
-        cached = self.input_usd_per_mtok if self.cached_input_usd_per_mtok is None else self.cached_input_usd_per_mtok
-        return Price(
-            input_microusd_per_mtok=int(self.input_usd_per_mtok * 1_000_000),
-            cached_input_microusd_per_mtok=int(cached * 1_000_000),
-            output_microusd_per_mtok=int(self.output_usd_per_mtok * 1_000_000),
+        """What is not given costs what the input costs; an hour in the cache, what minutes cost."""
+        fresh = self.input_usd_per_mtok
+        cached, written = (
+            fresh if usd is None else usd
+            for usd in (self.cached_input_usd_per_mtok, self.cache_written_input_usd_per_mtok)
         )
+        hour = self.cache_written_1h_input_usd_per_mtok
+        return Price(
+            input_microusd_per_mtok=_microusd(fresh),
+            cached_input_microusd_per_mtok=_microusd(cached),
+            output_microusd_per_mtok=_microusd(self.output_usd_per_mtok),
+            cache_written_input_microusd_per_mtok=_microusd(written),
+            cache_written_1h_input_microusd_per_mtok=_microusd(written if hour is None else hour),
+        )
+
+
+def _microusd(usd: Decimal) -> int:
+    return int(usd * 1_000_000)
 
 
 class Timeouts(Row):

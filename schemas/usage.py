@@ -11,7 +11,8 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     """Tokens as the engine counted them.
 
     `cached_input_tokens`, read from a prompt cache, and `cache_written_input_tokens`, written to it, are part of
-    `input_tokens`; `reasoning_tokens` are part of `output_tokens`.
+    `input_tokens`; `cache_written_1h_input_tokens`, to be kept for an hour and not for minutes, are part of those
+    written. `reasoning_tokens` are part of `output_tokens`.
     `estimated` marks figures the platform had to make itself because the engine was cut off before it told its own.
     """
 
@@ -21,6 +22,7 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     reasoning_tokens: int = 0
     estimated: bool = False
     cache_written_input_tokens: int = 0
+    cache_written_1h_input_tokens: int = 0
 
 
 class Price(msgspec.Struct, frozen=True, array_like=True):
@@ -29,6 +31,8 @@ class Price(msgspec.Struct, frozen=True, array_like=True):
     input_microusd_per_mtok: int = 0
     cached_input_microusd_per_mtok: int = 0
     output_microusd_per_mtok: int = 0
+    cache_written_input_microusd_per_mtok: int = 0
+    cache_written_1h_input_microusd_per_mtok: int = 0
 
 
 class UsageEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

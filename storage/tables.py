@@ -85,6 +85,9 @@ LEDGER: Final = Table(
     Column("output_microusd_per_mtok", BigInteger, nullable=False),
     Column("cost_microusd", BigInteger, nullable=False),
     Column("cache_written_input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cache_written_1h_input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cache_written_input_microusd_per_mtok", BigInteger, nullable=False, server_default="0"),
+    Column("cache_written_1h_input_microusd_per_mtok", BigInteger, nullable=False, server_default="0"),
 )
 
 # Everything that a usage report reads, so that it never touches the rows themselves.

@@ -17,13 +17,17 @@ def charge(event: UsageEvent) -> Charge:
 def cost_microusd(usage: Usage, price: Price) -> int:
     """Exact until one rounding at the end, half a micro-dollar up.
 
-    Cached input is part of the input. Where an engine counts more of it than input, what exceeds is free: no
-    job pays for more input than it had.
+    Input read from a cache and input written to it are parts of the input. Where an engine counts more of them than
+    input, what exceeds is free: no job pays for more input than it had.
     """
     cached_tokens = min(usage.cached_input_tokens, usage.input_tokens)
+    written_tokens = min(usage.cache_written_input_tokens, usage.input_tokens - cached_tokens)
+    hour_tokens = min(usage.cache_written_1h_input_tokens, written_tokens)
     microusd_mtok = (
-        (usage.input_tokens - cached_tokens) * price.input_microusd_per_mtok
+        (usage.input_tokens - cached_tokens - written_tokens) * price.input_microusd_per_mtok
         + cached_tokens * price.cached_input_microusd_per_mtok
+        + (written_tokens - hour_tokens) * price.cache_written_input_microusd_per_mtok
+        + hour_tokens * price.cache_written_1h_input_microusd_per_mtok
         + usage.output_tokens * price.output_microusd_per_mtok
     )
     return (microusd_mtok + MTOK // 2) // MTOK

@@ -29,6 +29,7 @@ def card(model: Model) -> ModelCard:
         max_output_tokens=model.max_output_tokens,
         modalities=ModelModalities(input=list(model.inputs), output=list(model.outputs)),
         endpoints=list(model.endpoints),
+        abilities=sorted(model.abilities),
         supported_parameters=sorted(model.rules()),
         pricing=ModelPricing(**msgspec.structs.asdict(model.price.microusd())),
     )

@@ -11,6 +11,8 @@ class ModelPricing(BaseModel):
     input_microusd_per_mtok: int
     cached_input_microusd_per_mtok: int
     output_microusd_per_mtok: int
+    cache_written_input_microusd_per_mtok: int
+    cache_written_1h_input_microusd_per_mtok: int
 
 
 class ModelModalities(BaseModel):
@@ -34,6 +36,7 @@ class ModelCard(BaseModel):
     max_output_tokens: int
     modalities: ModelModalities
     endpoints: list[str]
+    abilities: list[str]
     supported_parameters: list[str]
     pricing: ModelPricing
 

@@ -26,8 +26,8 @@ def charge(
         ended_at_ms=ended_at_ms,
         queue_wait_ms=3,
         attempt=1,
-        usage=Usage(input_tokens=10, output_tokens=20, cached_input_tokens=4, reasoning_tokens=2, estimated=True),
-        price=Price(100, 50, 400),
+        usage=Usage(10, 20, 4, reasoning_tokens=2, estimated=True, cache_written_input_tokens=3),
+        price=Price(100, 50, 400, 125, 200),
         first_chunk_ms=120,
         error_code=None,
     )

@@ -38,9 +38,23 @@ def test_a_row_promises_no_parameter_that_could_not_be_carried(parameters: dict[
 @pytest.mark.parametrize(
     ("price", "microusd"),
     [
-        ({}, Price(0, 0, 0)),
-        ({"input_usd_per_mtok": 0.1, "output_usd_per_mtok": 0.7}, Price(100_000, 100_000, 700_000)),
-        ({"input_usd_per_mtok": 3, "cached_input_usd_per_mtok": 0}, Price(3_000_000, 0, 0)),
+        ({}, Price(0, 0, 0, 0, 0)),
+        (
+            {"input_usd_per_mtok": 0.1, "output_usd_per_mtok": 0.7},
+            Price(100_000, 100_000, 700_000, 100_000, 100_000),
+        ),
+        (
+            {"input_usd_per_mtok": 3, "cached_input_usd_per_mtok": 0},
+            Price(3_000_000, 0, 0, 3_000_000, 3_000_000),
+        ),
+        (
+            {"input_usd_per_mtok": 3, "cache_written_input_usd_per_mtok": 3.75},
+            Price(3_000_000, 3_000_000, 0, 3_750_000, 3_750_000),
+        ),
+        (
+            {"cache_written_input_usd_per_mtok": 3.75, "cache_written_1h_input_usd_per_mtok": 6},
+            Price(0, 0, 0, 3_750_000, 6_000_000),
+        ),
         ({"output_usd_per_mtok": Decimal("0.000001")}, Price(0, 0, 1)),
     ],
 )

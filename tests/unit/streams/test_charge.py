@@ -7,6 +7,7 @@ from schemas.usage import End, Price, Usage, UsageEvent
 from streams.charge import charge, cost_microusd
 
 GPT = Price(input_microusd_per_mtok=250_000, cached_input_microusd_per_mtok=25_000, output_microusd_per_mtok=800_000)
+CLAUDE = Price(3_000_000, 300_000, 15_000_000, 3_750_000, 6_000_000)
 
 EVENT = UsageEvent(
     job_id="job_1",
@@ -53,6 +54,13 @@ EVENT = UsageEvent(
         (Usage(input_tokens=2**53 + 1), Price(10**12, 0, 0), (2**53 + 1) * 10**6),
         # More cached than there was input: no more is charged than the input there was.
         (Usage(input_tokens=1_000_000, cached_input_tokens=3_000_000), GPT, 25_000),
+        # 100 fresh at 3, 1,000 read at 0.30, 2,000 written at 3.75 for minutes and 500 at 6 for an hour a million:
+        # 300 + 300 + 7,500 + 3,000.
+        (Usage(3_600, 0, 1_000, 0, False, 2_500, 500), CLAUDE, 11_100),
+        # More written than there was input beside what was read: 500 read at 0.30, 500 written at 3.75.
+        (Usage(1_000, 0, 500, 0, False, 4_000), CLAUDE, 2_025),
+        # More for an hour than was written at all: 1,000 at 6.
+        (Usage(1_000, 0, 0, 0, False, 1_000, 3_000), CLAUDE, 6_000),
         (Usage(), GPT, 0),
         (Usage(input_tokens=1_000_000, output_tokens=1_000_000), Price(), 0),
     ],

@@ -15,7 +15,7 @@ from schemas.usage import Usage
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """The machine may be busy with other tests."""
 
-USAGE = Usage(input_tokens=11, output_tokens=5, cached_input_tokens=8, reasoning_tokens=2)
+USAGE = Usage(11, 5, 4, 2, cache_written_input_tokens=3, cache_written_1h_input_tokens=1)
 COMPLETED = Ended("completed", USAGE)
 TOKEN = {"token": "Hi", "logprob": -0.25, "bytes": [72, 105], "top_logprobs": []}
 
@@ -68,11 +68,11 @@ def test_with_include_usage_it_is_null_until_the_last_chunk() -> None:
         "prompt_tokens": 11,
         "completion_tokens": 5,
         "total_tokens": 16,
-        "prompt_tokens_details": {"cached_tokens": 8},
+        "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3},
         "completion_tokens_details": {"reasoning_tokens": 2},
-        "cache_read_input_tokens": 8,
-        "cache_created_input_tokens": 0,
-        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+        "cache_read_input_tokens": 4,
+        "cache_created_input_tokens": 3,
+        "cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 1},
     }
 
 
