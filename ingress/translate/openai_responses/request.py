@@ -1,0 +1,140 @@
+"""A response's request, read and made canonical."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from ingress.tokens import output_bound
+from ingress.translate.openai_responses.conversation import turns
+from ingress.translate.validation import body_error
+from schemas.catalog import Model
+from schemas.chat import (
+    Chat,
+    Message,
+    Reasoning,
+    ResponseFormat,
+    Sampling,
+    Text,
+    Tool,
+    ToolChoice,
+)
+from schemas.errors import NotFound
+from schemas.wire import openai_responses as wire
+
+KEPT_ITEMS: Final[TypeAdapter[list[wire.Item]]] = TypeAdapter(list[wire.Item])
+
+LOGPROBS: Final = "message.output_text.logprobs"
+
+
+def parse(body: bytes) -> wire.ResponsesRequest:
+    """The request in a body. Raises InvalidRequest and its branches, naming the parameter and what to change."""
+    try:
+        return wire.ResponsesRequest.model_validate_json(body)
+    except ValidationError as fault:
+        # Not chained: a ValidationError repeats its input, and whoever logs an error must not log a prompt.
+        raise body_error(fault, wire.ResponsesRequest.model_fields) from None
+
+
+def references(request: wire.ResponsesRequest) -> set[str]:
+    """The ids of items that stand in stored responses and in this request by name only."""
+    return {item.id for _, item in request.items() if isinstance(item, wire.ItemReference)}
+
+
+def resolved(request: wire.ResponsesRequest, known: Mapping[str, Mapping[str, Any]]) -> list[wire.Item]:
+    """The request's own items, references replaced by the kept items they name. Raises NotFound."""
+    items: list[wire.Item] = []
+    for place, item in request.items():
+        if not isinstance(item, wire.ItemReference):
+            items.append(item)
+        elif (found := known.get(item.id)) is not None:
+            items += KEPT_ITEMS.validate_python([found])
+        else:
+            raise NotFound(f"No stored response of this account has the item '{item.id}'.", param=place)
+    return items
+
+
+def to_chat(
+    request: wire.ResponsesRequest, items: Sequence[wire.Item], history: Sequence[Mapping[str, Any]], model: Model
+) -> Chat:
+    """The canonical form of a request that `model`'s contract accepts, after `history`, which are kept items.
+
+    `items` are the request's own, references resolved. Earlier instructions are not carried over. `metadata` is kept
+    nowhere.
+    """
+    before = KEPT_ITEMS.validate_python(history) if history else []
+    messages = (*_instructions(request), *turns([*before, *items]))
+    return Chat(
+        messages=messages,
+        sampling=_sampling(request, messages, model),
+        user=request.user or request.safety_identifier,
+        tools=_tools(request),
+        tool_choice=_tool_choice(request),
+        response_format=_response_format(request.text),
+        reasoning=_reasoning(request.reasoning),
+        cache_retention=request.prompt_cache_retention,
+    )
+
+
+def _instructions(request: wire.ResponsesRequest) -> tuple[Message, ...]:
+    return (Message("system", (Text(request.instructions),)),) if request.instructions else ()
+
+
+def _sampling(request: wire.ResponsesRequest, messages: tuple[Message, ...], model: Model) -> Sampling:
+    asked = request.max_output_tokens
+    logprobs = bool(request.top_logprobs) or LOGPROBS in (request.include or ())
+    return Sampling(
+        max_output_tokens=output_bound(messages, model) if asked is None else asked,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        top_k=request.top_k,
+        min_p=request.min_p,
+        frequency_penalty=request.frequency_penalty,
+        presence_penalty=request.presence_penalty,
+        repetition_penalty=request.repetition_penalty,
+        logprobs=logprobs,
+        top_logprobs=request.top_logprobs if logprobs else None,
+        seed=request.seed,
+        stop=tuple(request.stop or ()),
+    )
+
+
+def _tools(request: wire.ResponsesRequest) -> tuple[Tool, ...]:
+    """Those that may be called: not more than `allowed_tools` names, where it names any."""
+    choice = request.tool_choice
+    allowed = {tool.name for tool in choice.tools} if isinstance(choice, wire.AllowedTools) else None
+    return tuple(
+        Tool(tool.name, tool.description, tool.parameters, tool.strict)
+        for tool in request.tools or ()
+        if allowed is None or tool.name in allowed
+    )
+
+
+def _tool_choice(request: wire.ResponsesRequest) -> ToolChoice | None:
+    parallel = request.parallel_tool_calls if request.tools else None
+    match request.tool_choice:
+        case None:
+            return None if parallel is None else ToolChoice(parallel=parallel)
+        case wire.NamedFunction(name=name):
+            return ToolChoice("named", name, parallel)
+        case wire.AllowedTools(mode=mode):
+            return ToolChoice(mode, None, parallel)
+        case mode:
+            return ToolChoice(mode, None, parallel) if request.tools or mode == "required" else None
+
+
+def _response_format(text: wire.TextOptions | None) -> ResponseFormat | None:
+    asked = text.format if text is not None else None
+    if asked is None or asked.type == "text":
+        return None
+    if asked.type == "json_object":
+        return ResponseFormat("json_object")
+    return ResponseFormat("json_schema", asked.name, asked.json_schema, asked.strict, asked.description)
+
+
+def _reasoning(asked: wire.ReasoningOptions | None) -> Reasoning | None:
+    """A summary that is asked for is what a provider calls summarized thinking."""
+    if asked is None or (asked.effort is None and asked.max_tokens is None and asked.summary is None):
+        return None
+    display = "summarized" if asked.summary or asked.generate_summary else None
+    return Reasoning(asked.effort, asked.max_tokens, display=display)
