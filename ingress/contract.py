@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from ingress.rules import check_rule
 from ingress.tokens import MOST_BYTES_PER_TOKEN, text_bytes
 from schemas.catalog import Model
 from schemas.errors import ContextLengthExceeded, InvalidValue, UnsupportedParameter
-from schemas.parameters import Rule
 from schemas.wire.openai_chat import ChatCompletionRequest, Message, Part, RefusalPart, TextPart
 
 ALWAYS: Final = frozenset({"model", "messages", "stream", "stream_options", "user", "safety_identifier", "metadata"})
@@ -68,7 +68,7 @@ def _check_parameters(model: Model, request: ChatCompletionRequest) -> None:
             continue
         rule = rules.get(name)
         if rule is not None:
-            _check_rule(name, value, rule)
+            check_rule(name, value, rule)
         elif not (name in ASKS_NOTHING and ASKS_NOTHING[name](value)):
             accepted = ", ".join(sorted(ALWAYS | rules.keys()))
             raise UnsupportedParameter(
@@ -83,36 +83,6 @@ def _check_parameters(model: Model, request: ChatCompletionRequest) -> None:
             )
     if request.top_logprobs and not request.logprobs:
         raise InvalidValue("'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
-
-
-def _check_rule(name: str, value: Any, rule: Rule) -> None:
-    match value:
-        case bool():
-            return
-        case int() | float():
-            _check_range(name, value, rule)
-        case str():
-            if rule.values is not None and value not in rule.values:
-                raise InvalidValue(f"'{name}' should be one of: {', '.join(rule.values)}.", param=name)
-        case list() | dict():
-            if not rule.blank and any(isinstance(each, str) and not each.strip() for each in value):
-                raise InvalidValue(f"'{name}' should not be white space alone.", param=name)
-            if rule.max_items is not None and len(value) > rule.max_items:
-                raise InvalidValue(f"'{name}' should hold at most {rule.max_items}; got {len(value)}.", param=name)
-            if isinstance(value, dict):
-                for each in value.values():
-                    _check_range(name, each, rule)
-
-
-def _check_range(name: str, value: float, rule: Rule) -> None:
-    low, high = rule.min, rule.max
-    if (low is None or value >= low) and (high is None or value <= high):
-        return
-    if low is not None and high is not None:
-        bounds = f"between {low:g} and {high:g}"
-    else:
-        bounds = f"at least {low:g}" if low is not None else f"at most {high:g}"
-    raise InvalidValue(f"'{name}' should be {bounds}; got {value}.", param=name)
 
 
 def _check_stream(request: ChatCompletionRequest) -> None:
