@@ -19,8 +19,11 @@ from storage.objects import ObjectFolder
 LEASE_MARGIN_S: Final = 10.0
 """A slot outlives its job's deadline by this much if nobody settles it."""
 
-END_PATIENCE_S: Final = 10.0
-"""How long an abandoned job's end is waited for, to settle with what was used."""
+END_PATIENCE_S: Final = 1.5
+"""How long a cancelled job's end is waited for, to settle with what was used.
+
+A worker that runs the job ends it at once. Where the lane is full it may come to it much later, and nothing was used.
+"""
 
 LAST_FRAME_S: Final = 2.0
 """How long the engine's count, and the end with it, may come after the last choice is complete."""
@@ -46,9 +49,9 @@ class Closing:
         submission.mailbox.let_go()
         self._start((self._settle if submission.mailbox.ended_by_worker else self._abandon)(submission))
 
-    def release(self, job: Job, scopes: tuple[Scope, ...]) -> None:
-        """Gives back a slot that may or may not have been taken."""
-        self._start(self._until_decided(job, lambda: self._limits.settle(scopes, job.id, 0)))
+    def release(self, job: Job, scopes: tuple[Scope, ...], tokens: int) -> None:
+        """Gives back what may or may not have been reserved."""
+        self._start(self._until_decided(job, lambda: self._limits.settle(scopes, job.id, tokens)))
 
     async def drain(self, timeout_s: float) -> None:
         """Waits for what is under way; leases end by themselves where that takes too long."""
@@ -71,8 +74,6 @@ class Closing:
                 return
             if time.time() * 1000 < job.deadline_ms:
                 await self._until_decided(job, lambda: jobs.cancel(self._line, job.id, job.lane, job.deadline_ms))
-            # Where a lane is full, its workers may come to this job much later.
-            await self._until_decided(job, lambda: self._limits.settle(submission.scopes, job.id, 0))
             if not await _ends_within(mailbox, END_PATIENCE_S):
                 log.info("end_not_heard", extra={"job_id": job.id})
             elif submission.stored is not None and not mailbox.heard:

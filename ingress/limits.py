@@ -2,11 +2,19 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from schemas.access import AccessKey, Limits
 from schemas.errors import RateLimited
-from storage.limits import Scope, Standing, Verdict
+from storage.limits import Refused, Scope, Standing, Verdict
+
+NO_WAIT: Final[Mapping[Refused, str]] = {
+    "requests": "No request of this account is let through.",
+    "in_flight": "No request of this account is let through.",
+    "tokens": "Ask for fewer output tokens, or send less.",
+}
+"""What helps where waiting does not."""
 
 
 class LimitReached(RateLimited):
@@ -51,8 +59,8 @@ def refusal(verdict: Verdict, tokens: int) -> LimitReached | None:
 
 def headers(standings: Sequence[Standing]) -> dict[str, str]:
     """The tightest standing of each kind; `reset` is 0 while there is room, else the Unix time when there will be."""
-    requests = [(s.requests_left, cap) for s in standings if (cap := s.scope.limits.requests_per_min)]
-    tokens = [(s.tokens_left, cap) for s in standings if (cap := s.scope.limits.tokens_per_min)]
+    requests = [(s.requests_left, cap) for s in standings if (cap := s.scope.limits.requests_per_min) is not None]
+    tokens = [(s.tokens_left, cap) for s in standings if (cap := s.scope.limits.tokens_per_min) is not None]
     return _quota("requests", requests) | _quota("tokens-per-minute", tokens)
 
 
@@ -63,7 +71,9 @@ def _quota(name: str, left_of: Sequence[tuple[int, int]]) -> dict[str, str]:
     return {
         f"x-ratelimit-limit-{name}": str(cap),
         f"x-ratelimit-remaining-{name}": str(max(0, left)),
-        f"x-ratelimit-reset-{name}": "0" if left > 0 else str(math.ceil(time.time() + (1 - left) * 60 / cap)),
+        f"x-ratelimit-reset-{name}": "0"
+        if left > 0 or not cap
+        else str(math.ceil(time.time() + (1 - left) * 60 / cap)),
     }
 
 

@@ -93,7 +93,7 @@ class Submitter:
         await self._closing.drain(timeout_s)
 
     def _make_way(self, model: Model) -> None:
-        if len(self._relay) >= self._settings.max_open_requests:
+        if self._open.total() >= self._settings.max_open_requests:
             raise Overloaded("This ingress has no room for another request.", retry_after_s=1)
         state = self._lanes.state(model.lane)
         budget_s = min(model.deadline_s, self._settings.max_queue_wait_s)
@@ -126,8 +126,8 @@ class Submitter:
             return await self._limits.reserve(scopes, job.id, lease_ms, tokens)
         except Undecidable:
             if asked:
-                # The answer was lost, perhaps with a slot in it.
-                self._closing.release(job, scopes)
+                # The answer was lost; it may have been a grant.
+                self._closing.release(job, scopes, tokens)
             raise
 
     async def _publish(self, submission: Submission, traceparent: str | None) -> None:

@@ -18,7 +18,8 @@ from storage.redis_wire import Argument
 BUCKET_KEEP_MS: Final = 120_000
 """A bucket without debts that nobody touches for its minute is full, so it need not be kept."""
 
-UNLIMITED: Final = 0
+UNLIMITED: Final = -1
+"""Not zero: who is limited to nothing gets nothing."""
 
 RESERVE: Final = Script("""
 local now = redis.call('TIME')
@@ -28,7 +29,7 @@ local scopes = #KEYS / 2
 local levels = {}
 
 local function level(stored, capacity, elapsed_ms)
-  if capacity == 0 or not stored or stored == '' then return capacity end
+  if capacity <= 0 or not stored or stored == '' then return capacity end
   return math.min(capacity, tonumber(stored) + elapsed_ms * capacity / 60000)
 end
 
@@ -42,16 +43,17 @@ for scope = 1, scopes do
   local requests = level(stored[1], requests_cap, elapsed_ms)
   local left = level(stored[2], tokens_cap, elapsed_ms)
   levels[scope] = {requests, left}
-  if requests_cap > 0 and requests < 1 then
-    return {'requests', scope, math.ceil((1 - requests) * 60000 / requests_cap), math.floor(requests), math.floor(left)}
+  if requests_cap >= 0 and requests < 1 then
+    local wait_ms = requests_cap == 0 and -1 or math.ceil((1 - requests) * 60000 / requests_cap)
+    return {'requests', scope, wait_ms, math.floor(requests), math.floor(left)}
   end
-  if tokens_cap > 0 and left < tokens then
+  if tokens_cap >= 0 and left < tokens then
     local wait_ms = tokens > tokens_cap and -1 or math.ceil((tokens - left) * 60000 / tokens_cap)
     return {'tokens', scope, wait_ms, math.floor(requests), math.floor(left)}
   end
   redis.call('ZREMRANGEBYSCORE', leases, '-inf', now_ms)
-  if in_flight_cap > 0 and redis.call('ZCARD', leases) >= in_flight_cap then
-    return {'in_flight', scope, 1000, math.floor(requests), math.floor(left)}
+  if in_flight_cap >= 0 and redis.call('ZCARD', leases) >= in_flight_cap then
+    return {'in_flight', scope, in_flight_cap == 0 and -1 or 1000, math.floor(requests), math.floor(left)}
   end
 end
 
@@ -108,9 +110,9 @@ class Scope:
     def caps(self) -> tuple[Argument, Argument, Argument]:
         limits = self.limits
         return (
-            limits.requests_per_min or UNLIMITED,
-            limits.tokens_per_min or UNLIMITED,
-            limits.in_flight or UNLIMITED,
+            UNLIMITED if limits.requests_per_min is None else limits.requests_per_min,
+            UNLIMITED if limits.tokens_per_min is None else limits.tokens_per_min,
+            UNLIMITED if limits.in_flight is None else limits.in_flight,
         )
 
 
@@ -127,7 +129,7 @@ class Standing:
 class Verdict:
     """`refused` None is a grant. `standings` has the refusing scope, or all of them.
 
-    `retry_after_ms` None says that waiting does not help: more tokens are asked for than a minute allows.
+    `retry_after_ms` None says that waiting does not help: more is asked for than a minute allows.
     """
 
     refused: Refused | None

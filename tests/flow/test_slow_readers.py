@@ -30,7 +30,12 @@ class Connection:
 
     async def ask(self, secret: str, **fields: object) -> None:
         content = json.dumps(body(**fields)).encode()
-        lines = [f"POST {PATH} HTTP/1.1", "host: x", f"authorization: Bearer {secret}", f"content-length: {len(content)}"]
+        lines = [
+            f"POST {PATH} HTTP/1.1",
+            "host: x",
+            f"authorization: Bearer {secret}",
+            f"content-length: {len(content)}",
+        ]
         await self._loop.sock_sendall(self._socket, "\r\n".join((*lines, "", "")).encode() + content)
 
     async def read(self, most_bytes: int) -> bytes:

@@ -106,6 +106,15 @@ async def test_more_tokens_than_a_minute_allows_will_never_be_granted(store: Lim
     assert (verdict.refused, verdict.retry_after_ms) == ("tokens", None)
 
 
+@pytest.mark.parametrize("refused", ["requests_per_min", "tokens_per_min", "in_flight"])
+async def test_who_is_limited_to_nothing_gets_nothing_however_long_they_wait(
+    store: LimitStore, account: str, refused: str
+) -> None:
+    verdict = await reserve(store, scope(account, **{refused: 0}), tokens=1)
+    assert verdict.refused == refused.removesuffix("_per_min")
+    assert verdict.retry_after_ms is None
+
+
 async def test_a_bucket_refills_with_time_and_no_further_than_its_limit(
     store: LimitStore, account: str, rewind: Rewind
 ) -> None:

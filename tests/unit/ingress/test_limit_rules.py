@@ -101,3 +101,16 @@ def test_what_is_overdrawn_is_told_as_nothing_left() -> None:
 
 def test_no_limits_no_headers() -> None:
     assert headers((standing(),)) == {}
+
+
+def test_who_is_limited_to_nothing_is_told_so_and_not_to_wait() -> None:
+    nothing = standing(0, requests_per_min=0)
+    error = refusal(Verdict("requests", (nothing,), None), 1)
+    assert error is not None
+    assert error.retry_after_s is None
+    assert "limited to 0 requests per minute" in error.message
+    assert headers((nothing,)) == {
+        "x-ratelimit-limit-requests": "0",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "0",
+    }
