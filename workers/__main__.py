@@ -16,7 +16,8 @@ from schemas.errors import Undecidable
 from schemas.topics import lane_topic
 from storage.catalog import CatalogError, catalog_files, load_catalog
 from storage.jobs import JobRecords, cancel_channel
-from storage.kafka import LaneConsumer, LogProducer
+from storage.kafka import LogProducer
+from storage.lane_consumer import LaneConsumer
 from storage.line import Line
 from storage.objects import ObjectFolder
 from storage.observe.exposition import Exposition

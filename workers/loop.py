@@ -13,7 +13,7 @@ from schemas.errors import InternalError, ModelNotFound, WorkerLost
 from schemas.jobs import DECODER, WORK_DECODER, Job, Stored
 from schemas.usage import Usage
 from storage.jobs import Claim, Claimed, JobRecords
-from storage.kafka import LaneConsumer, Taken
+from storage.lane_consumer import LaneConsumer, Taken
 from storage.objects import ObjectFolder
 from storage.observe.tracing import Tracing, traceparent_of
 from storage.replies import Outboxes

@@ -9,7 +9,8 @@ from schemas.errors import Undecidable
 from schemas.jobs import Job, Stored
 from schemas.topics import DEAD_LETTERS, USAGE
 from storage.jobs import JobRecords
-from storage.kafka import Header, LogProducer, Taken
+from storage.kafka import Header, LogProducer
+from storage.lane_consumer import Taken
 from storage.objects import ObjectFolder
 from workers import metrics
 from workers.outcome import EVENT_ENCODER, Outcome
