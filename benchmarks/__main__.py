@@ -1,0 +1,75 @@
+"""`python -m benchmarks` measures a whole stack; `python -m benchmarks micro`, the functions on the hot path."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from benchmarks.load import Target
+from benchmarks.micro.measure import measure
+from benchmarks.micro.timing import Timing
+from benchmarks.parts import PartGone
+from benchmarks.report import Report
+from benchmarks.run import QUICK, Options, Sizes, run
+from benchmarks.show import shown, shown_timings
+from benchmarks.stack import CommandFailed
+from benchmarks.targets import bounds
+
+
+def main() -> int:
+    """The exit status: 0 when every target is met, 1 when not, 2 when there is nothing to tell."""
+    asked = _arguments()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if asked.what == "micro":
+            timings = runner.run(measure())
+            print(shown_timings(timings))
+            _write(asked.json, timings)
+            return 0
+        options = Options(QUICK if asked.quick else Sizes(), tuple(asked.gateway), asked.upstream_port)
+        try:
+            report = runner.run(run(options))
+        except (CommandFailed, PartGone) as failure:
+            print(f"benchmarks: {failure}", file=sys.stderr)
+            return 2
+    print(shown(report))
+    _write(asked.json, report)
+    return 0 if all(bound.met for bound in bounds(report)) else 1
+
+
+def _write(file: Path | None, seen: Report | list[Timing]) -> None:
+    if file is not None:
+        file.write_bytes(msgspec.json.format(msgspec.json.encode(seen)))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "what", nargs="?", choices=("stack", "micro"), default="stack", help="what to measure; default: stack"
+    )
+    parser.add_argument("--quick", action="store_true", help="a small run of 20 s: a look, not a measurement")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was seen to FILE")
+    parser.add_argument(
+        "--gateway",
+        type=_gateway,
+        action="append",
+        default=[],
+        metavar="NAME=BASE_URL,KEY,MODEL",
+        help="load another gateway too, which has to ask the benchmark's upstream; may be given more than once",
+    )
+    parser.add_argument(
+        "--upstream-port", type=int, default=0, help="port the upstream listens on, for gateways to be pointed at"
+    )
+    return parser.parse_args()
+
+
+def _gateway(text: str) -> Target:
+    name, _, rest = text.partition("=")
+    base_url, key, model = rest.split(",")
+    return Target(name, base_url, key, model)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Load on several targets in one run: a round each, in random order, again and again.
+
+What else the machine does then falls on all of them alike, and their differences hold.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from benchmarks.http_client import Address, Answer, Connection
+
+ROUND_S: Final = 120.0
+"""No round takes nearly as long; one that does has hung."""
+
+FIRST_ASKED: Final = 5
+"""Requests that open connections and fill caches before the first round."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that speaks chat completions, and the model to ask it for."""
+
+    name: str
+    base_url: str
+    key: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is asked of each target in all; it is divided among the rounds."""
+
+    stream: bool
+    at_once: int
+    requests: int
+    rounds: int = 10
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One request; `leave_after` makes the client hang up once so many chunks have come."""
+
+    model: str
+    stream: bool
+    leave_after: int | None = None
+
+
+@dataclass
+class Seen:
+    """What one target did over all its rounds; the two CPU times are what asking and answering it took elsewhere."""
+
+    answers: list[Answer] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    wall_s: float = 0.0
+    client_cpu_s: float = 0.0
+    upstream_cpu_s: float = 0.0
+
+    @property
+    def per_s(self) -> float:
+        return len(self.answers) / self.wall_s if self.wall_s else 0.0
+
+    def add(self, answers: Iterable[Answer]) -> None:
+        for answer in answers:
+            if answer.failure is None:
+                self.answers.append(answer)
+            else:
+                self.failures.append(answer.failure)
+
+
+class Caller:
+    """Asks one target; its connections stay open from round to round."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._address = Address.parse(target.base_url)
+        self._connections: list[Connection] = []
+
+    async def ask_all(self, wishes: Sequence[Wish], at_once: int) -> list[Answer]:
+        """The answers to all, in the order they came; `at_once` are under way at any time."""
+        while len(self._connections) < at_once:
+            self._connections.append(Connection(self._address))
+        coming, answers = iter(wishes), []
+
+        async def ask_on(connection: Connection) -> None:
+            for wish in coming:
+                request = self._address.request(self.target.key, _body(wish))
+                answers.append(await connection.ask(request, stream=wish.stream, leave_after=wish.leave_after))
+
+        async with asyncio.timeout(ROUND_S):
+            await asyncio.gather(*[ask_on(connection) for connection in self._connections[:at_once]])
+        return answers
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+
+
+async def interleave(callers: Sequence[Caller], plan: Plan, upstream_cpu_s: Callable[[], float]) -> dict[str, Seen]:
+    """Every target's share of the plan, by the target's name."""
+    seen = {caller.target.name: Seen() for caller in callers}
+    for caller in callers:
+        await caller.ask_all([Wish(caller.target.model, plan.stream)] * FIRST_ASKED, 1)
+    for _ in range(plan.rounds):
+        for caller in random.sample(callers, len(callers)):
+            wishes = [Wish(caller.target.model, plan.stream)] * max(1, plan.requests // plan.rounds)
+            one = seen[caller.target.name]
+            wall_s, client_s, upstream_s = time.perf_counter(), time.process_time(), upstream_cpu_s()
+            answers = await caller.ask_all(wishes, plan.at_once)
+            one.wall_s += time.perf_counter() - wall_s
+            one.client_cpu_s += time.process_time() - client_s
+            one.upstream_cpu_s += upstream_cpu_s() - upstream_s
+            one.add(answers)
+    return seen
+
+
+def _body(wish: Wish) -> dict[str, Any]:
+    # Never twice the same, so that no gateway can answer from a cache.
+    said = f"Say something about the sea. {random.getrandbits(30)}"
+    body: dict[str, Any] = {
+        "model": wish.model,
+        "messages": [{"role": "user", "content": said}],
+        "max_tokens": 64,
+    }
+    return {**body, "stream": True} if wish.stream else body
