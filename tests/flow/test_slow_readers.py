@@ -1,65 +1,19 @@
 """A client that stops reading is dropped in bounded time, and its slot is free."""
 
 import asyncio
-import json
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import pytest
 
 from schemas.access import Limits
 from storage.keys import NewKey
 from tests import upstream
-from tests.asking import PATH, body
+from tests.raw_client import connected
 from tests.stack import Stack, until
 from tests.upstream import Reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PIECE = "x" * 50_000
-
-
-class Connection:
-    """A client with a small receive buffer that reads only when it is told to."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
-        self._loop = asyncio.get_running_loop()
-
-    async def ask(self, secret: str, **fields: object) -> None:
-        content = json.dumps(body(**fields)).encode()
-        lines = [
-            f"POST {PATH} HTTP/1.1",
-            "host: x",
-            f"authorization: Bearer {secret}",
-            f"content-length: {len(content)}",
-        ]
-        await self._loop.sock_sendall(self._socket, "\r\n".join((*lines, "", "")).encode() + content)
-
-    async def read(self, most_bytes: int) -> bytes:
-        return await self._loop.sock_recv(self._socket, most_bytes)
-
-    async def rest(self) -> bytes:
-        """All that comes until the other side ends the connection, in order or not."""
-        received = bytearray()
-        try:
-            while data := await self.read(1 << 20):
-                received += data
-        except ConnectionResetError:
-            pass
-        return bytes(received)
-
-
-@asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Connection]:
-    address = urlsplit(url)
-    with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(connection, (address.hostname, address.port))
-        yield Connection(connection)
 
 
 async def test_a_client_that_stops_reading_a_stream_is_dropped(stack: Stack, tight_door: str, key: NewKey) -> None:
