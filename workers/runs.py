@@ -76,6 +76,8 @@ class Runs:
             hold = await self._records.renew(job.id, job.deadline_ms, active.attempt, sent_tokens)
         except Undecidable:
             return
+        if self._active.get(job.id) is not active:
+            return  # it ended while Redis was asked
         if hold is Hold.LOST:
             log.warning("job_lost_to_another_worker", extra={"job_id": job.id})
             active.stop("lost")
