@@ -51,7 +51,7 @@ def openai_error(error: PenstockError | ErrorData, request_id: str) -> tuple[int
         "request_id": request_id,
         "status_code": status,
     }
-    return status, _headers(data, status), ENCODE(body)
+    return status, error_headers(data, status), ENCODE(body)
 
 
 def openai_error_frame(data: ErrorData) -> bytes:
@@ -68,7 +68,8 @@ def _kind(status: int) -> Kind:
     return KINDS.get(status) or KINDS[400 if status < 500 else 500]
 
 
-def _headers(data: ErrorData, status: int) -> dict[str, str]:
+def error_headers(data: ErrorData, status: int) -> dict[str, str]:
+    """What every dialect's clients read: the content's type, when to try again, and whether."""
     headers = {"content-type": "application/json"}
     if status == 401:
         headers["www-authenticate"] = "Bearer"
