@@ -9,6 +9,7 @@ import sys
 from storage.observe.logging import configure
 from storage.ready import notify_ready
 from storage.settings import ObserveSettings, StorageSettings
+from storage.settings_help import parser
 from streams.app import run
 from storage.observe.exposition import Exposition
 from streams.settings import StreamsSettings
@@ -46,6 +47,7 @@ async def _serve(storage: StorageSettings, streams: StreamsSettings, observe: Ob
 
 
 def main() -> None:
+    parser("python -m streams", __doc__, [StorageSettings, StreamsSettings, ObserveSettings]).parse_args()
     observe = ObserveSettings()
     configure("streams", observe)
     code = 0

@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Final, cast
 
 import faust
@@ -83,11 +86,16 @@ class Streams:
 
 
 def faust_app(
-    kafka: str, settings: StreamsSettings, take: Callable[[Record], Awaitable[None]], assigned: Callable[[], None]
+    kafka: str,
+    settings: StreamsSettings,
+    take: Callable[[Record], Awaitable[None]],
+    assigned: Callable[[], None],
 ) -> faust.App:
     """An application that hands each message over as it is, and commits nothing."""
     app = faust.App(
         settings.group,
+        # For tables, of which there are none; Faust makes the folder all the same.
+        datadir=Path(gettempdir()) / f"penstock-streams-{os.getuid()}",
         broker=[f"kafka://{server.strip()}" for server in kafka.split(",")],
         autodiscover=False,
         web_enabled=False,

@@ -175,7 +175,7 @@ def test_servers_of_ones_own_take_the_place_of_the_embedded_ones(tmp_path: Path,
         running.down()
 
 
-@pytest.mark.parametrize("part", ["ingress", "worker"])
+@pytest.mark.parametrize("part", ["ingress", "worker", "streams"])
 def test_the_help_of_a_part_lists_its_environment(part: str) -> None:
     done = penstock(part, "--help")
     assert done.returncode == 0
