@@ -1,6 +1,7 @@
-"""Bodies too large for the log: put once, read once, deleted."""
+"""Bodies too large for the log, and what is kept for longer than Redis should hold it."""
 
 import asyncio
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -9,14 +10,14 @@ from pathlib import Path
 class ObjectFolder:
     """Objects as files below one folder, which every part of the platform sees under the same path.
 
-    A put is whole or absent, whatever dies in the middle.
+    A put is whole or absent, whatever process dies in the middle; one that is `durable` also outlives the machine.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def put(self, key: str, body: bytes) -> None:
-        await asyncio.to_thread(self._write, key, body)
+    async def put(self, key: str, body: bytes, *, durable: bool = True) -> None:
+        await asyncio.to_thread(self._write, key, body, durable)
 
     async def get(self, key: str) -> bytes:
         """Raises FileNotFoundError."""
@@ -26,7 +27,27 @@ class ObjectFolder:
         """Deletes the object if it is there."""
         await asyncio.to_thread(self._path(key).unlink, missing_ok=True)
 
-    def _write(self, key: str, body: bytes) -> None:
+    async def groups(self, prefix: str) -> list[str]:
+        """The names that stand directly below a prefix and have objects below themselves, in order."""
+        return await asyncio.to_thread(self._groups, prefix)
+
+    async def delete_group(self, prefix: str) -> None:
+        """Deletes every object below a prefix, also while another process does."""
+        await asyncio.to_thread(self._delete_group, prefix)
+
+    def _groups(self, prefix: str) -> list[str]:
+        folder = self._path(prefix)
+        return sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+
+    def _delete_group(self, prefix: str) -> None:
+        top = self._path(prefix)
+        for folder, _, names in os.walk(top, topdown=False):
+            for name in names:
+                Path(folder, name).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                Path(folder).rmdir()
+
+    def _write(self, key: str, body: bytes, durable: bool) -> None:
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent)
@@ -34,8 +55,9 @@ class ObjectFolder:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             draft.replace(path)
         except BaseException:
             draft.unlink(missing_ok=True)

@@ -3,11 +3,13 @@
 A publish that reached nobody is repeated until somebody is there or PATIENCE_S have passed, so a restart of Redis
 or a resubscribing ingress costs a pause. An ingress may therefore see a frame twice or late; `seq` tells. What Redis
 had taken for a subscriber whose connection then broke is lost: at most once is all that pub/sub promises.
+What no client waits for is not published but kept: `storage/background.py`.
 """
 
 import asyncio
 import contextlib
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -15,8 +17,9 @@ from typing import Final
 import hiredis
 import msgspec
 
-from schemas.chunks import Frame
+from schemas.chunks import Ended, Frame
 from schemas.errors import PenstockError
+from storage.background import APPEND, DUE, PREFIX
 from storage.line import Line
 from storage.redis_wire import Reply
 
@@ -62,6 +65,10 @@ class Outbox:
         self.used_at = self._loop.time()
 
     @property
+    def patience_s(self) -> float:
+        return PATIENCE_S
+
+    @property
     def idle(self) -> bool:
         return not (self._ready or self._unheard)
 
@@ -94,8 +101,12 @@ class Outbox:
             self._give_up("backlog")
 
     def _publish(self, payload: bytes) -> None:
-        published = self._line.call("PUBLISH", self._channel, payload)
+        published = self._send(payload)
         published.add_done_callback(lambda done: self._published(payload, done))
+
+    def _send(self, payload: bytes) -> asyncio.Future[Reply]:
+        """The reply says how many heard it."""
+        return self._line.call("PUBLISH", self._channel, payload)
 
     def _published(self, payload: bytes, publish: asyncio.Future[Reply]) -> None:
         heard = not publish.cancelled() and publish.exception() is None and publish.result() > 0
@@ -114,18 +125,18 @@ class Outbox:
 
     async def _repeat(self) -> None:
         """Publishes what was not heard again, one by one, until nothing is left or patience ends."""
-        deadline = self._loop.time() + PATIENCE_S
+        deadline = self._loop.time() + self.patience_s
         while self._unheard:
             payload = self._unheard[0]
             try:
-                receivers = await self._line.call("PUBLISH", self._channel, payload)
+                receivers = await self._send(payload)
             except (PenstockError, hiredis.ReplyError):
                 receivers = 0
             if not self._unheard or self._unheard[0] is not payload:
                 continue  # given up meanwhile
             if receivers:
                 self._heard()
-                deadline = self._loop.time() + PATIENCE_S
+                deadline = self._loop.time() + self.patience_s
             elif self._loop.time() > deadline:
                 self._give_up("nobody listens")
             else:
@@ -141,6 +152,25 @@ class Outbox:
         self._on_gone(self._channel)
 
 
+class KeptOutbox(Outbox):
+    """Frames of one background job, which are kept where any ingress can read them; nobody has to be there."""
+
+    def __init__(self, line: Line, channel: str, on_gone: Callable[[str], None]) -> None:
+        super().__init__(line, channel, on_gone)
+        self._ended = False
+
+    @property
+    def patience_s(self) -> float:
+        return math.inf
+
+    def post(self, frame: Frame) -> None:
+        super().post(frame)
+        self._ended = self._ended or isinstance(frame.chunks[-1], Ended)
+
+    def _send(self, payload: bytes) -> asyncio.Future[Reply]:
+        return self._line.call("EVAL", APPEND.source, 2, self._channel, DUE, payload, int(self._ended))
+
+
 class Outboxes:
     """One outbox for each reply channel in use; `on_gone` is told when nobody listens to a channel any more."""
 
@@ -152,7 +182,8 @@ class Outboxes:
     def post(self, channel: str, frame: Frame) -> None:
         box = self._boxes.get(channel)
         if box is None:
-            box = self._boxes[channel] = Outbox(self._line, channel, self._on_gone)
+            kind = KeptOutbox if channel.startswith(PREFIX) else Outbox
+            box = self._boxes[channel] = kind(self._line, channel, self._on_gone)
         box.post(frame)
 
     def sweep(self, unused_s: float) -> None:

@@ -111,7 +111,7 @@ def _tools(request: wire.ResponsesRequest) -> tuple[Tool, ...]:
 
 
 def _tool_choice(request: wire.ResponsesRequest) -> ToolChoice | None:
-    parallel = request.parallel_tool_calls if request.tools else None
+    parallel = False if request.parallel_tool_calls is False and request.tools else None
     match request.tool_choice:
         case None:
             return None if parallel is None else ToolChoice(parallel=parallel)

@@ -275,7 +275,8 @@ def test_logprobs_are_asked_for_by_number_or_by_name(fields: dict[str, Any], log
         ({"tool_choice": "none", "parallel_tool_calls": True}, None, []),
         ({"tool_choice": "required"}, ToolChoice("required"), []),
         ({"tools": [TOOL]}, None, ["get_weather"]),
-        ({"tools": [TOOL], "parallel_tool_calls": True}, ToolChoice(parallel=True), ["get_weather"]),
+        ({"tools": [TOOL], "parallel_tool_calls": True}, None, ["get_weather"]),
+        ({"tools": [TOOL], "parallel_tool_calls": False}, ToolChoice(parallel=False), ["get_weather"]),
         ({"tools": [TOOL], "tool_choice": "none"}, ToolChoice("none"), ["get_weather"]),
         (
             {
