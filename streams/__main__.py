@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 
+from storage.observe.exposition import Exposition
 from storage.observe.logging import configure
 from storage.ready import notify_ready
 from storage.settings import ObserveSettings, StorageSettings
 from storage.settings_help import parser
 from streams.app import run
-from storage.observe.exposition import Exposition
 from streams.settings import StreamsSettings
 
 log = logging.getLogger("streams")
