@@ -17,8 +17,8 @@ class Cut:
 
 CUT: Final = Cut()
 
-Step = bytes | asyncio.Event | Cut
-"""What a reply does next: send a piece, wait for the test to say go on, or break the connection."""
+Step = bytes | asyncio.Event | Cut | float
+"""What a reply does next: send a piece, wait for the test to say go on, break the connection, or rest for seconds."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,8 @@ class _Connection(asyncio.Protocol):
                 case asyncio.Event():
                     asked.held.set()
                     await step.wait()
+                case float():
+                    await asyncio.sleep(step)
                 case _:
                     self._transport.write(b"%x\r\n%b\r\n" % (len(step), step))
                     # A write of its own for every piece, so that the client can see each alone.
