@@ -3,14 +3,29 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from ingress.chat_messages import check_message
 from ingress.rules import check_rule
-from ingress.tokens import MOST_BYTES_PER_TOKEN, text_bytes
+from ingress.tokens import MOST_BYTES_PER_TOKEN
 from schemas.catalog import Model
+from schemas.engines import Ability
 from schemas.errors import ContextLengthExceeded, InvalidValue, UnsupportedParameter
-from schemas.wire.openai_chat import ChatCompletionRequest, Message, Part, RefusalPart, TextPart
+from schemas.wire.openai_chat import ChatCompletionRequest
 
 ALWAYS: Final = frozenset({"model", "messages", "stream", "stream_options", "user", "safety_identifier", "metadata"})
 """What every chat model accepts, because it changes how a reply travels and not what it says."""
+
+HINTS: Final = frozenset({"cache_control", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"})
+"""What helps a provider that caches prompts and changes nothing where none does, so it is never refused."""
+
+ABILITIES: Final[Mapping[str, Callable[[Any], Ability]]] = {
+    "tools": lambda _: "tools",
+    "tool_choice": lambda _: "tools",
+    "parallel_tool_calls": lambda _: "parallel_tools",
+    "response_format": lambda value: value.type,
+    "reasoning": lambda _: "reasoning",
+    "reasoning_effort": lambda _: "reasoning",
+}
+"""The ability that a parameter's value asks for."""
 
 ASKS_NOTHING: Final[Mapping[str, Callable[[Any], bool]]] = {
     "function_call": lambda value: value == "none",
@@ -21,7 +36,8 @@ ASKS_NOTHING: Final[Mapping[str, Callable[[Any], bool]]] = {
     "modalities": lambda value: value == ["text"],
     "n": lambda value: value == 1,
     "reasoning_effort": lambda value: value == "none",
-    "response_format": lambda value: value == {"type": "text"},
+    "reasoning": lambda value: value.effort in (None, "none") and value.max_tokens is None,
+    "response_format": lambda value: value.type == "text",
     "service_tier": lambda value: value in ("auto", "default"),
     "stop": lambda value: not value,
     "store": lambda value: value is False,
@@ -30,20 +46,6 @@ ASKS_NOTHING: Final[Mapping[str, Callable[[Any], bool]]] = {
     "top_logprobs": lambda value: value == 0,
 }
 """Values that ask for what every model does anyway. Frameworks send them unasked, so no contract refuses them."""
-
-PART_MODALITIES: Final[Mapping[str, str]] = {
-    "text": "text",
-    "refusal": "text",
-    "image_url": "image",
-    "input_audio": "audio",
-    "video_url": "video",
-    "file": "file",
-}
-
-ROLES: Final = ("system", "developer", "user", "assistant")
-
-MESSAGE_FIELDS: Final = ("tool_calls", "tool_call_id", "function_call", "audio", "cache_control")
-"""What a message can carry only for a model with the ability it belongs to."""
 
 
 def check_chat(model: Model, endpoint: str, request: ChatCompletionRequest) -> None:
@@ -55,22 +57,24 @@ def check_chat(model: Model, endpoint: str, request: ChatCompletionRequest) -> N
         served = ", ".join(model.endpoints) or "no endpoint"
         raise InvalidValue(f"The model '{model.id}' is not served at {endpoint}, but at {served}.", param="model")
     _check_parameters(model, request)
+    _check_reasoning(model, request)
+    _check_tool_names(request)
     _check_stream(request)
-    input_bytes = sum(_check_message(model, place, message) for place, message in enumerate(request.messages))
+    input_bytes = sum(check_message(model, place, message) for place, message in enumerate(request.messages))
     _check_length(model, request, input_bytes)
 
 
 def _check_parameters(model: Model, request: ChatCompletionRequest) -> None:
     rules = model.rules()
-    for name in sorted(request.model_fields_set - ALWAYS):
+    for name in sorted(request.model_fields_set - ALWAYS - HINTS):
         value = getattr(request, name)
         if value is None:
             continue
         rule = rules.get(name)
         if rule is not None:
             check_rule(name, value, rule)
-        elif not (name in ASKS_NOTHING and ASKS_NOTHING[name](value)):
-            accepted = ", ".join(sorted(ALWAYS | rules.keys()))
+        elif not (name in ASKS_NOTHING and ASKS_NOTHING[name](value)) and not _is_able(model, name, value):
+            accepted = ", ".join(sorted(_accepted(model)))
             raise UnsupportedParameter(
                 f"The model '{model.id}' does not accept '{name}'. It accepts: {accepted}.", param=name
             )
@@ -85,6 +89,41 @@ def _check_parameters(model: Model, request: ChatCompletionRequest) -> None:
         raise InvalidValue("'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
 
 
+def _is_able(model: Model, name: str, value: Any) -> bool:
+    return name in ABILITIES and ABILITIES[name](value) in model.abilities
+
+
+def _accepted(model: Model) -> set[str]:
+    granted = {name for name in ABILITIES if name != "response_format" and _is_able(model, name, None)}
+    if not model.abilities.isdisjoint(("json_object", "json_schema")):
+        granted.add("response_format")
+    return granted | ALWAYS | HINTS | model.rules().keys()
+
+
+def _check_reasoning(model: Model, request: ChatCompletionRequest) -> None:
+    reasoning = request.reasoning
+    if reasoning is None:
+        return
+    if None not in (reasoning.effort, request.reasoning_effort) and reasoning.effort != request.reasoning_effort:
+        raise InvalidValue("'reasoning.effort' and 'reasoning_effort' differ. Send one.", param="reasoning.effort")
+    if reasoning.max_tokens is not None and reasoning.max_tokens > model.max_output_tokens:
+        raise InvalidValue(
+            f"'reasoning.max_tokens' should be at most {model.max_output_tokens} for the model '{model.id}'; "
+            f"got {reasoning.max_tokens}.",
+            param="reasoning.max_tokens",
+        )
+
+
+def _check_tool_names(request: ChatCompletionRequest) -> None:
+    names: set[str] = set()
+    for place, tool in enumerate(request.tools or ()):
+        name = tool.function.name
+        if name in names:
+            param = f"tools[{place}].function.name"
+            raise InvalidValue(f"'{param}' is '{name}', as an earlier tool's is.", param=param)
+        names.add(name)
+
+
 def _check_stream(request: ChatCompletionRequest) -> None:
     options = request.stream_options
     if options is None:
@@ -95,48 +134,6 @@ def _check_stream(request: ChatCompletionRequest) -> None:
         if getattr(options, name):
             param = f"stream_options.{name}"
             raise UnsupportedParameter(f"'{param}' is not available. Leave it out or send false.", param=param)
-
-
-def _check_message(model: Model, place: int, message: Message) -> int:
-    """The UTF-8 bytes of the message's text, if the model takes the message."""
-    at = f"messages[{place}]"
-    if message.role not in ROLES:
-        accepted = ", ".join(ROLES)
-        raise InvalidValue(
-            f"The model '{model.id}' has no tools, so '{at}.role' should be one of: {accepted}.", param=f"{at}.role"
-        )
-    for field in MESSAGE_FIELDS:
-        if getattr(message, field):
-            raise UnsupportedParameter(
-                f"The model '{model.id}' does not accept '{at}.{field}'. Leave it out.", param=f"{at}.{field}"
-            )
-    if message.refusal is not None and message.role != "assistant":
-        raise UnsupportedParameter(f"Only an assistant's message has '{at}.refusal'.", param=f"{at}.refusal")
-    if message.content is None and message.refusal is None:
-        raise InvalidValue(f"'{at}.content' should be a string or an array of parts.", param=f"{at}.content")
-    parts_bytes = sum(_check_part(model, f"{at}.{where}", part) for where, part in message.parts())
-    return parts_bytes + text_bytes(message.refusal or "")
-
-
-def _check_part(model: Model, at: str, part: Part) -> int:
-    modality = PART_MODALITIES[part.type]
-    if modality not in model.inputs:
-        accepted = ", ".join(model.inputs)
-        raise InvalidValue(
-            f"The model '{model.id}' reads {accepted}; '{at}' is of type '{part.type}'.", param=f"{at}.type"
-        )
-    for field in ("cache_control", "prompt_cache_breakpoint"):
-        if getattr(part, field):
-            raise UnsupportedParameter(
-                f"The model '{model.id}' does not accept '{at}.{field}'. Leave it out.", param=f"{at}.{field}"
-            )
-    match part:
-        case TextPart(text=text):
-            return text_bytes(text)
-        case RefusalPart(refusal=refusal):
-            return text_bytes(refusal)
-        case _:
-            return 0
 
 
 def _check_length(model: Model, request: ChatCompletionRequest, input_bytes: int) -> None:

@@ -11,6 +11,7 @@ from ingress.contract import check_chat
 from ingress.door import Door
 from ingress.tokens import reserve_tokens
 from ingress.translate.openai_chat import ReplyFold, StreamWriter, parse, to_chat
+from ingress.turns import check_turns
 
 PATH = "/v1/chat/completions"
 
@@ -36,6 +37,7 @@ async def create_chat_completion(request: Request) -> Response:
     door.authorize(key, model.id, request)
     check_chat(model, PATH, asked)
     chat = to_chat(asked, model)
+    check_turns(chat)
     stream = bool(asked.stream)
     with door.tracing.span("submit", request.headers.get("traceparent"), model=model.id) as traceparent:
         submission = await door.submitter.submit(

@@ -7,9 +7,12 @@ absent everywhere, because SDK users send back what `message.model_dump()` gave 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
-JsonObject = dict[str, Any]
+from schemas.chat import Effort
+from schemas.wire.openai_parts import CacheControl, Content, JsonObject, Part, TextPart, ToolCall, Wire
+from schemas.wire.openai_tools import FunctionTool, ResponseFormat, ToolChoice
+
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 """What a number may be on its way through MessagePack and every engine."""
 
@@ -20,7 +23,6 @@ def _string_or_object(value: Any) -> str | None:
     return "(object)" if isinstance(value, dict) else None
 
 
-# Tags stand in brackets so that they can be told from field names in the place of an error.
 StringOrObject = Annotated[
     Annotated[str, Tag("(string)")] | Annotated[JsonObject, Tag("(object)")],
     Discriminator(
@@ -33,108 +35,28 @@ StringOrObject = Annotated[
 TokenId = Annotated[str, Field(pattern=r"^[0-9]{1,10}$")]
 Label = Annotated[str, Field(max_length=512)]
 
-
-class _Wire(BaseModel):
-    """Strict: a number in quotes is a mistake of the caller's that should not pass by luck."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class _Part(_Wire):
-    cache_control: JsonObject | None = None
-    prompt_cache_breakpoint: JsonObject | None = None
-
-
-class TextPart(_Part):
-    type: Literal["text"]
-    text: str
-
-
-class RefusalPart(_Part):
-    type: Literal["refusal"]
-    refusal: str
-
-
-class ImagePart(_Part):
-    type: Literal["image_url"]
-    image_url: JsonObject
-
-
-class AudioPart(_Part):
-    type: Literal["input_audio"]
-    input_audio: JsonObject
-
-
-class VideoPart(_Part):
-    type: Literal["video_url"]
-    video_url: JsonObject
-
-
-class FilePart(_Part):
-    type: Literal["file"]
-    file: JsonObject
-
-
-def _part_type(value: Any) -> str | None:
-    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return f"({kind})" if isinstance(kind, str) else None
-
-
-Part = Annotated[
-    Annotated[TextPart, Tag("(text)")]
-    | Annotated[RefusalPart, Tag("(refusal)")]
-    | Annotated[ImagePart, Tag("(image_url)")]
-    | Annotated[AudioPart, Tag("(input_audio)")]
-    | Annotated[VideoPart, Tag("(video_url)")]
-    | Annotated[FilePart, Tag("(file)")],
-    Discriminator(
-        _part_type,
-        custom_error_type="part_type",
-        custom_error_message="should be 'text', 'refusal', 'image_url', 'input_audio', 'video_url' or 'file'",
-    ),
-]
-
-
-def _content_shape(value: Any) -> str | None:
-    if isinstance(value, str):
-        return "(string)"
-    if isinstance(value, list):
-        return "(parts)"
-    return "(part)" if isinstance(value, dict | _Part) else None
-
-
-Content = Annotated[
-    Annotated[str, Tag("(string)")]
-    | Annotated[list[Part], Field(min_length=1, fail_fast=True), Tag("(parts)")]
-    | Annotated[Part, Tag("(part)")],
-    Discriminator(
-        _content_shape,
-        custom_error_type="content_shape",
-        custom_error_message="should be a string, an array of parts or one part",
-    ),
-]
-
 WireRole = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
-class Message(_Wire):
+class Message(Wire):
     """One turn.
 
-    `annotations`, `reasoning` and `reasoning_content` are what an earlier reply carried; sent back, they are not read.
+    `annotations` are what an earlier reply carried; sent back, they are not read. `reasoning` is what some call
+    `reasoning_content`.
     """
 
     role: WireRole
     content: Content | None = None
     name: Label | None = None
     refusal: str | None = None
-    tool_calls: list[JsonObject] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
     tool_call_id: str | None = None
     function_call: JsonObject | None = None
     audio: JsonObject | None = None
     annotations: list[Any] | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
-    cache_control: JsonObject | None = None
+    cache_control: CacheControl | None = None
 
     def parts(self) -> Iterator[tuple[str, Part]]:
         """Each part of the content with its place inside the message, as in `content[0]`."""
@@ -149,7 +71,14 @@ class Message(_Wire):
                 yield "content", part
 
 
-class StreamOptions(_Wire):
+class ReasoningOptions(Wire):
+    """How long to think, as DigitalOcean and OpenRouter write it."""
+
+    effort: Effort | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=2**31)] | None = None
+
+
+class StreamOptions(Wire):
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
     continuous_usage_stats: bool | None = None
@@ -177,7 +106,7 @@ Metadata = Annotated[
 ]
 
 
-class ChatCompletionRequest(_Wire):
+class ChatCompletionRequest(Wire):
     """A conversation to continue, and how."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
@@ -209,7 +138,7 @@ class ChatCompletionRequest(_Wire):
 
     # Abilities that a model's contract has to grant.
     audio: JsonObject | None = None
-    cache_control: JsonObject | None = None
+    cache_control: CacheControl | None = None
     cache_salt: str | None = None
     chat_template_kwargs: JsonObject | None = None
     function_call: StringOrObject | None = None
@@ -220,18 +149,18 @@ class ChatCompletionRequest(_Wire):
     parallel_tool_calls: bool | None = None
     prediction: JsonObject | None = None
     priority: Int64 | None = None
-    prompt_cache_key: str | None = None
+    prompt_cache_key: Label | None = None
     prompt_cache_options: JsonObject | None = None
-    prompt_cache_retention: str | None = None
-    reasoning: JsonObject | None = None
-    reasoning_effort: str | None = None
-    response_format: JsonObject | None = None
+    prompt_cache_retention: Literal["in_memory", "in-memory", "24h"] | None = None
+    reasoning: ReasoningOptions | None = None
+    reasoning_effort: Effort | None = None
+    response_format: ResponseFormat | None = None
     service_tier: str | None = None
     store: bool | None = None
     structured_outputs: JsonObject | None = None
     thinking_token_budget: Int64 | None = None
-    tool_choice: StringOrObject | None = None
-    tools: list[JsonObject] | None = None
+    tool_choice: ToolChoice | None = None
+    tools: Annotated[list[FunctionTool], Field(fail_fast=True)] | None = None
     verbosity: str | None = None
     vllm_xargs: JsonObject | None = None
     web_search_options: JsonObject | None = None

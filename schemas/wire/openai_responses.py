@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
-from schemas.wire.openai_chat import Int64, JsonObject, Label, Metadata, Stop, StringOrObject
+from schemas.wire.openai_chat import Int64, Label, Metadata, Stop, StringOrObject
+from schemas.wire.openai_parts import JsonObject
 
 INCLUDABLE: Final = (
     "reasoning.encrypted_content",

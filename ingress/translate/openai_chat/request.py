@@ -1,44 +1,55 @@
 """A chat completion's body, read and made canonical."""
 
-from typing import Final
-
 from pydantic import ValidationError
 
 from ingress.tokens import output_bound
+from ingress.translate.integers import check_integers
+from ingress.translate.openai_chat.messages import mark, messages_of
+from ingress.translate.openai_chat.tools import choice_of, format_of, tool_of
 from ingress.translate.validation import body_error
 from schemas.catalog import Model
-from schemas.chat import Chat, Message, Role, Sampling, Text
+from schemas.chat import Chat, Extras, Reasoning, Sampling
+from schemas.dialects import OPENAI_CHAT
 from schemas.wire import openai_chat as wire
-
-ROLES: Final[dict[wire.WireRole, Role]] = {
-    "system": "system",
-    "developer": "developer",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "user",
-    "function": "user",
-}
-"""What a tool said is, to a model without tools, what it was told."""
 
 
 def parse(body: bytes) -> wire.ChatCompletionRequest:
     """The request in a body. Raises InvalidRequest and its branches, naming the parameter and what to change."""
     try:
-        return wire.ChatCompletionRequest.model_validate_json(body)
+        request = wire.ChatCompletionRequest.model_validate_json(body)
     except ValidationError as fault:
         # Not chained: a ValidationError repeats its input, and whoever logs an error must not log a prompt.
         raise body_error(fault, wire.ChatCompletionRequest.model_fields) from None
+    check_integers(body)
+    return request
 
 
 def to_chat(request: wire.ChatCompletionRequest, model: Model) -> Chat:
-    """The canonical form of a request that `model`'s contract accepts.
+    """The canonical form of a request that `model`'s contract accepts; `metadata` is kept nowhere.
 
-    Total: what the contract would have refused, such as an image, is left out. `metadata` is kept nowhere.
+    Total: what the contract would have refused, such as sound, is left out.
     """
-    messages = tuple(_message(message) for message in request.messages)
+    messages = messages_of(request.messages)
+    user = request.safety_identifier if request.user is None else request.user
+    retention = request.prompt_cache_retention
+    return Chat(
+        messages=messages,
+        sampling=_sampling(request, output_bound(messages, model)),
+        user=user,
+        tools=tuple(tool_of(tool) for tool in request.tools or ()),
+        tool_choice=choice_of(request.tool_choice, request.parallel_tool_calls),
+        response_format=format_of(request.response_format),
+        reasoning=_reasoning(request),
+        cache=mark(request.cache_control),
+        cache_retention="in_memory" if retention == "in-memory" else retention,
+        extras=_extras(request),
+    )
+
+
+def _sampling(request: wire.ChatCompletionRequest, bound: int | None) -> Sampling:
     asked = request.max_tokens if request.max_completion_tokens is None else request.max_completion_tokens
-    sampling = Sampling(
-        max_output_tokens=output_bound(messages, model) if asked is None else asked,
+    return Sampling(
+        max_output_tokens=bound if asked is None else asked,
         temperature=request.temperature,
         top_p=request.top_p,
         top_k=request.top_k,
@@ -53,22 +64,15 @@ def to_chat(request: wire.ChatCompletionRequest, model: Model) -> Chat:
         stop=tuple(request.stop or ()),
         choices=request.n or 1,
     )
-    user = request.safety_identifier if request.user is None else request.user
-    return Chat(messages=messages, sampling=sampling, user=user)
 
 
-def _message(message: wire.Message) -> Message:
-    parts = [Text(text) for _, part in message.parts() if (text := _text(part)) is not None]
-    if message.refusal is not None:
-        parts.append(Text(message.refusal))
-    return Message(role=ROLES[message.role], parts=tuple(parts), name=message.name)
+def _reasoning(request: wire.ChatCompletionRequest) -> Reasoning | None:
+    asked = request.reasoning
+    effort = request.reasoning_effort if asked is None or asked.effort is None else asked.effort
+    max_tokens = None if asked is None else asked.max_tokens
+    return None if effort is None and max_tokens is None else Reasoning(effort, max_tokens)
 
 
-def _text(part: wire.Part) -> str | None:
-    match part:
-        case wire.TextPart(text=text):
-            return text
-        case wire.RefusalPart(refusal=refusal):
-            return refusal
-        case _:
-            return None
+def _extras(request: wire.ChatCompletionRequest) -> dict[str, Extras] | None:
+    key = request.prompt_cache_key
+    return None if key is None else {OPENAI_CHAT: {"prompt_cache_key": key}}

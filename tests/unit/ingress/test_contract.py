@@ -6,11 +6,24 @@ import pytest
 from ingress.contract import check_chat
 from ingress.translate.openai_chat import parse
 from schemas.catalog import Model
-from schemas.errors import ContextLengthExceeded, InvalidValue, PenstockError, UnsupportedParameter
+from schemas.errors import ContextLengthExceeded, InvalidRequest, InvalidValue, PenstockError, UnsupportedParameter
 
 ENDPOINT = "/v1/chat/completions"
 ROW: dict[str, Any] = {"id": "m", "engine": "llama_cpp", "context_tokens": 2048, "max_output_tokens": 512}
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
+
+ABLE: dict[str, Any] = {
+    "engine": "openai_compatible",
+    "base_url": "http://gpu:8000/v1",
+    "inputs": ["text", "image", "document"],
+    "abilities": ["tools", "parallel_tools", "reasoning", "json_object", "json_schema"],
+}
+"""A row whose model can do all there is to be asked for."""
+
+TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+CALL: dict[str, Any] = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+PNG = {"type": "image_url", "image_url": {"url": "https://a/b.png"}}
+MARK = {"type": "ephemeral"}
 
 
 def check(fields: dict[str, Any], **row: Any) -> None:
@@ -32,6 +45,9 @@ def check(fields: dict[str, Any], **row: Any) -> None:
         {"messages": [{"role": "assistant", "content": "x", "tool_calls": [], "annotations": []}, *HELLO]},
         {"messages": [{"role": "assistant", "content": "x", "reasoning_content": "Hm."}, *HELLO]},
         {"messages": [{"role": "user", "content": ""}]},
+        {"cache_control": MARK, "prompt_cache_key": "k", "prompt_cache_retention": "24h", "prompt_cache_options": {}},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": MARK}]}]},
+        {"messages": [{"role": "system", "content": "x", "cache_control": MARK}, *HELLO]},
     ],
 )
 def test_a_text_model_accepts(fields: dict[str, Any]) -> None:
@@ -48,6 +64,8 @@ def test_a_text_model_accepts(fields: dict[str, Any]) -> None:
         {"tools": [], "tool_choice": "none", "functions": [], "function_call": "none"},
         {"response_format": {"type": "text"}, "modalities": ["text"]},
         {"store": False, "service_tier": "auto", "reasoning_effort": "none", "include_reasoning": False},
+        {"reasoning": {}, "parallel_tool_calls": None},
+        {"reasoning": {"effort": "none"}},
         {"service_tier": "default"},
     ],
 )
@@ -59,33 +77,25 @@ def test_what_asks_for_nothing_is_accepted_by_a_row_without_the_parameter(fields
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"tools": [{"type": "function"}]}, "tools"),
+        ({"tools": [TOOL]}, "tools"),
         ({"tool_choice": "auto"}, "tool_choice"),
         ({"parallel_tool_calls": True}, "parallel_tool_calls"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "n"}}}, "response_format"),
+        ({"reasoning": {"max_tokens": 5}}, "reasoning"),
         ({"reasoning_effort": "high"}, "reasoning_effort"),
         ({"reasoning": {"effort": "low"}}, "reasoning"),
         ({"modalities": ["text", "audio"], "audio": {"voice": "x"}}, "audio"),
         ({"store": True}, "store"),
         ({"service_tier": "flex"}, "service_tier"),
-        ({"cache_control": {"type": "ephemeral"}}, "cache_control"),
-        ({"prompt_cache_retention": "24h"}, "prompt_cache_retention"),
         ({"verbosity": "low"}, "verbosity"),
         ({"web_search_options": {}}, "web_search_options"),
         ({"top_k": 5}, "top_k"),
         ({"repetition_penalty": 1.2}, "repetition_penalty"),
         ({"stream": True, "stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation"),
-        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "1"}]}]}, "messages[0].tool_calls"),
+        ({"messages": [{"role": "assistant", "tool_calls": [CALL]}]}, "messages[0].tool_calls"),
         ({"messages": [{"role": "user", "content": "x", "tool_call_id": "1"}]}, "messages[0].tool_call_id"),
         ({"messages": [{"role": "user", "content": "x", "refusal": "No."}]}, "messages[0].refusal"),
-        (
-            {
-                "messages": [
-                    {"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {"type": "e"}}]}
-                ]
-            },
-            "messages[0].content[0].cache_control",
-        ),
     ],
 )
 def test_what_the_row_does_not_list_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
@@ -93,6 +103,59 @@ def test_what_the_row_does_not_list_is_refused_by_name(fields: dict[str, Any], p
         check(fields)
     assert caught.value.param == param
     assert f"'{param}'" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [TOOL], "tool_choice": "required", "parallel_tool_calls": False},
+        {"response_format": {"type": "json_object"}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "strict": True}}},
+        {"reasoning_effort": "xhigh", "reasoning": {"effort": "xhigh", "max_tokens": 512}},
+        {"messages": [*HELLO, {"role": "assistant", "content": None, "tool_calls": [CALL]}]},
+        {
+            "messages": [
+                *HELLO,
+                {"role": "assistant", "tool_calls": [CALL]},
+                {"role": "tool", "tool_call_id": "1", "content": "4"},
+            ]
+        },
+        {"messages": [{"role": "user", "content": [PNG, {"type": "file", "file": {"file_data": "x"}}]}]},
+    ],
+)
+def test_an_able_model_accepts(fields: dict[str, Any]) -> None:
+    check(fields, **ABLE)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"reasoning_effort": "low", "reasoning": {"effort": "high"}}, "reasoning.effort"),
+        ({"reasoning": {"max_tokens": 513}}, "reasoning.max_tokens"),
+        ({"tools": [TOOL, TOOL]}, "tools[1].function.name"),
+        ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
+        ({"messages": [{"role": "tool", "tool_call_id": "1"}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": "x", "tool_calls": [CALL]}]}, "messages[0].tool_calls"),
+        ({"messages": [{"role": "assistant", "content": "x", "tool_call_id": "1"}]}, "messages[0].tool_call_id"),
+        ({"messages": [{"role": "assistant", "function_call": {"name": "f"}}]}, "messages[0].function_call"),
+        ({"messages": [{"role": "system", "content": [PNG]}]}, "messages[0].content[0].type"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {}}]}]},
+            "messages[0].content[0].type",
+        ),
+        (
+            {"messages": [{"role": "user", "content": {"type": "file", "file": {"file_id": "x"}}}]},
+            "messages[0].content.file.file_data",
+        ),
+        ({"tool_choice": "auto", "audio": {"voice": "x"}}, "audio"),
+    ],
+)
+def test_what_even_an_able_model_does_not_take(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check(fields, **ABLE)
+    assert caught.value.param == param
+    assert f"'{param}'".removesuffix(".type'") in caught.value.message
 
 
 def test_a_refusal_says_what_the_model_accepts() -> None:

@@ -17,6 +17,7 @@ UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 """The machine may be busy with other tests."""
 
 MODEL = Model(id="m", engine="llama_cpp", context_tokens=2048, max_output_tokens=512)
+CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1'}}
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
 
 
@@ -75,6 +76,28 @@ def test_what_is_no_json_object_is_an_invalid_request_about_no_parameter(broken:
         ({"metadata": {"k" * 65: "v"}}, "metadata." + "k" * 65),
         ({"metadata": {str(n): "v" for n in range(17)}}, "metadata"),
         ({"tool_choice": 3}, "tool_choice"),
+        ({"tool_choice": "maybe"}, "tool_choice"),
+        ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {}}}, "tool_choice.type"),
+        ({"tool_choice": {"type": "function", "function": {}}}, "tool_choice.function.name"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": []}}]},
+            "tools[0].function.parameters",
+        ),
+        ({"response_format": {"type": "yaml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"response_format": "json"}, "response_format.type"),
+        ({"reasoning_effort": "much"}, "reasoning_effort"),
+        ({"reasoning": {"effort": "much"}}, "reasoning.effort"),
+        ({"reasoning": {"max_tokens": 0}}, "reasoning.max_tokens"),
+        ({"prompt_cache_retention": "7d"}, "prompt_cache_retention"),
+        ({"cache_control": {"type": "ephemeral", "ttl": "1d"}}, "cache_control.ttl"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "1"}]}]}, "messages[0].tool_calls[0].function"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "https://a/b"}]}]},
+            "messages[0].content[0].image_url",
+        ),
         ({"stream_options": True}, "stream_options"),
     ],
 )
@@ -226,8 +249,8 @@ def test_what_no_text_model_takes_is_read_so_that_the_contract_can_name_it() -> 
     request = parse(
         body(
             messages=[
-                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a/b.png"}}]},
-                {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function"}]},
+                {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "x"}}]},
+                {"role": "assistant", "content": None, "tool_calls": [CALL]},
                 {"role": "tool", "tool_call_id": "1", "content": "4"},
                 {"role": "assistant", "refusal": "No."},
             ],
