@@ -10,7 +10,7 @@ from ingress.mailbox import Mailbox
 from ingress.relay import Relay
 from ingress.submission import Submission
 from schemas.errors import Undecidable
-from schemas.jobs import Job
+from schemas.jobs import Job, Stored
 from storage import jobs
 from storage.limits import LimitStore, Scope
 from storage.line import Line
@@ -53,6 +53,10 @@ class Closing:
         """Gives back what may or may not have been reserved."""
         self._start(self._until_decided(job, lambda: self._limits.settle(scopes, job.id, tokens)))
 
+    def withdraw(self, job: Job, scopes: tuple[Scope, ...], tokens: int, stored: Stored | None) -> None:
+        """Ends a job that may or may not have been queued and for which nobody will ask."""
+        self._start(self._withdraw(job, scopes, tokens, stored))
+
     async def drain(self, timeout_s: float) -> None:
         """Waits for what is under way; leases end by themselves where that takes too long."""
         self._draining = True
@@ -81,6 +85,14 @@ class Closing:
                 await self._objects.delete(submission.stored.key)
         finally:
             await self._settle(submission)
+
+    async def _withdraw(self, job: Job, scopes: tuple[Scope, ...], tokens: int, stored: Stored | None) -> None:
+        try:
+            await self._until_decided(job, lambda: jobs.cancel(self._line, job.id, job.lane, job.deadline_ms))
+            if stored is not None:
+                await self._objects.delete(stored.key)
+        finally:
+            await self._until_decided(job, lambda: self._limits.settle(scopes, job.id, tokens))
 
     async def _settle(self, submission: Submission) -> None:
         job, scopes = submission.job, submission.scopes

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -20,6 +21,7 @@ from schemas.chat import Chat
 from schemas.errors import Overloaded, Undecidable
 from schemas.jobs import ENCODER, Job, Stored
 from schemas.topics import lane_topic
+from storage.background import Name
 from storage.kafka import MESSAGE_LIMIT_BYTES, Header, LogProducer, Publish
 from storage.limits import LimitStore, Scope, Verdict
 from storage.line import Line
@@ -67,12 +69,10 @@ class Submitter:
         self._make_way(model)
         job = self._job(key, model, chat, operation, stream)
         scopes = limit_rules.scopes(key, model.id, self._settings.default_limits())
-        verdict = await self._reserve(job, scopes, tokens)
-        if (refused := limit_rules.refusal(verdict, tokens)) is not None:
-            raise refused
+        headers = await self._admit(job, scopes, tokens)
         self._open[model.lane] += 1
         mailbox = self._relay.open(job.id, model.deadline_s, whole=not stream)
-        submission = Submission(job, mailbox, scopes, tokens, limit_rules.headers(verdict.standings))
+        submission = Submission(job, mailbox, scopes, tokens, headers)
         try:
             await self._publish(submission, traceparent)
         except BaseException as failure:
@@ -82,6 +82,39 @@ class Submitter:
             raise
         metrics.ACCEPTED.labels(model.id).inc()
         return submission
+
+    async def leave(
+        self,
+        key: AccessKey,
+        model: Model,
+        chat: Chat,
+        *,
+        operation: str,
+        stream: bool,
+        tokens: int,
+        keep: Callable[[Job, tuple[Scope, ...]], Awaitable[None]],
+        traceparent: str | None = None,
+    ) -> tuple[Job, dict[str, str]]:
+        """A job in the background: returns it, with the limits' headers, once the log has acknowledged it.
+
+        `keep` is awaited before it is published, and makes it known to whoever brings it to its end and settles what
+        was reserved. Raises as `submit` does.
+        """
+        self._make_way(model)
+        job = self._job(key, model, chat, operation, stream)
+        job = msgspec.structs.replace(job, reply_to=Name(job.account, job.id).channel)
+        scopes = limit_rules.scopes(key, model.id, self._settings.default_limits())
+        headers = await self._admit(job, scopes, tokens)
+        stored = None
+        try:
+            await keep(job, scopes)
+            value, stored = await self._envelope(job)
+            await (await self._send(job, value, traceparent))
+        except BaseException:
+            self._closing.withdraw(job, scopes, tokens, stored)
+            raise
+        metrics.ACCEPTED.labels(model.id).inc()
+        return job, headers
 
     def close(self, submission: Submission) -> None:
         """Settles what was reserved; a job that no worker has ended is cancelled first and its end waited for."""
@@ -130,28 +163,36 @@ class Submitter:
                 self._closing.release(job, scopes, tokens)
             raise
 
+    async def _admit(self, job: Job, scopes: tuple[Scope, ...], tokens: int) -> dict[str, str]:
+        verdict = await self._reserve(job, scopes, tokens)
+        if (refused := limit_rules.refusal(verdict, tokens)) is not None:
+            raise refused
+        return limit_rules.headers(verdict.standings)
+
     async def _publish(self, submission: Submission, traceparent: str | None) -> None:
-        job = submission.job
-        value = ENCODER.encode(job)
-        if len(value) > MESSAGE_LIMIT_BYTES:
-            value = await self._check_in(submission)
+        value, submission.stored = await self._envelope(submission.job)
+        publish = await self._send(submission.job, value, traceparent)
+        publish.add_done_callback(lambda done: self._acknowledged(submission, done))
+
+    async def _send(self, job: Job, value: bytes, traceparent: str | None) -> Publish:
         headers: list[Header] = [("job_id", job.id.encode()), ("reply_to", job.reply_to.encode())]
         if traceparent is not None:
             headers.append((TRACEPARENT, traceparent.encode()))
-        publish = await self._producer.send(lane_topic(job.lane), value, headers=headers)
-        publish.add_done_callback(lambda done: self._acknowledged(submission, done))
+        return await self._producer.send(lane_topic(job.lane), value, headers=headers)
 
-    async def _check_in(self, submission: Submission) -> bytes:
-        """Lays the work into object storage; the envelope carries the claim check."""
-        job = submission.job
+    async def _envelope(self, job: Job) -> tuple[bytes, Stored | None]:
+        """The job as it is published; work too large for the log is laid into object storage, for a claim check."""
+        value = ENCODER.encode(job)
+        if len(value) <= MESSAGE_LIMIT_BYTES:
+            return value, None
         assert isinstance(job.work, Chat)
         body = ENCODER.encode(job.work)
-        stored = submission.stored = Stored(f"jobs/{job.account}/{job.id}", len(body))
+        stored = Stored(f"jobs/{job.account}/{job.id}", len(body))
         try:
             await self._objects.put(stored.key, body)
         except OSError as failure:
             raise Undecidable("The request's body cannot be stored at the moment.", retry_after_s=5) from failure
-        return ENCODER.encode(msgspec.structs.replace(job, work=stored))
+        return ENCODER.encode(msgspec.structs.replace(job, work=stored)), stored
 
     def _acknowledged(self, submission: Submission, publish: Publish) -> None:
         if not publish.cancelled() and (failure := publish.exception()) is not None:
