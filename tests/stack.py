@@ -133,6 +133,10 @@ class Stack:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
+    async def log_count(self, name: str, event: str) -> int:
+        """How often a part has logged this event."""
+        return self.log(name).count(f'"event": "{event}"')
+
     async def create_key(self, account: str = "default", **scope: Any) -> NewKey:
         """A new access key, which every ingress knows at once."""
         database = await Database.open(self.database_url)
@@ -144,12 +148,16 @@ class Stack:
         return created
 
     async def revoke_key(self, key_id: str) -> None:
+        await self.revoke_key_unheard(key_id)
+        await announce(self.redis_url, key_id)
+
+    async def revoke_key_unheard(self, key_id: str) -> None:
+        """Revokes a key and tells nobody."""
         database = await Database.open(self.database_url)
         try:
             await KeyStore(database).revoke(key_id)
         finally:
             await database.close()
-        await announce(self.redis_url, key_id)
 
     async def set_limits(self, account: str, limits: Limits, model: str | None = None) -> None:
         database = await Database.open(self.database_url)
