@@ -44,7 +44,7 @@ class Hold(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """`lease_left_ms` is told for ELSEWHERE, `end` for ENDED, the rest for RUN.
+    """`lease_left_ms` is told for ELSEWHERE, `end` for ENDED, the rest for RUN; `attempt` is the last one there was.
 
     `sent_tokens` is None unless an attempt before this one sent output to the client.
     """
@@ -58,8 +58,8 @@ class Claimed:
 
 
 CLAIM: Final = Script("""
-local record = redis.call('HMGET', KEYS[1], 'end', 'lease_ms', 'owner', 'cancelled', 'sent_tokens')
-if record[1] then return {'ended', record[1]} end
+local record = redis.call('HMGET', KEYS[1], 'end', 'lease_ms', 'owner', 'cancelled', 'sent_tokens', 'attempts')
+if record[1] then return {'ended', record[1], tonumber(record[6] or 0)} end
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local name, incarnation = ARGV[1], ARGV[2]
@@ -125,7 +125,7 @@ class JobRecords:
         )
         match Claim(reply[0].decode()):
             case Claim.ENDED:
-                return Claimed(Claim.ENDED, end=reply[1])
+                return Claimed(Claim.ENDED, attempt=int(reply[2]), end=reply[1])
             case Claim.ELSEWHERE:
                 return Claimed(Claim.ELSEWHERE, lease_left_ms=int(reply[1]))
             case Claim.RUN:

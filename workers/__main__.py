@@ -28,9 +28,11 @@ from storage.replies import Outboxes
 from storage.settings import ObserveSettings, StorageSettings
 from storage.settings_help import parser
 from storage.subscription import Subscription
+from storage.worker_names import take_name
 from workers.engine import Bounded, TextEngine
 from workers.engines.setup import SetupError
 from workers.loop import LaneLoop
+from workers.name import keep_name
 from workers.registry import Starts, build
 from workers.report import report
 from workers.runs import Runs
@@ -79,7 +81,8 @@ class Worker:
         tracing = Tracing("worker", self._observe.otlp_endpoint)
         keep.callback(tracing.close)
 
-        records = JobRecords(line, self._settings.worker_name, secrets.token_hex(4))
+        self._incarnation = secrets.token_hex(4)
+        records = JobRecords(line, self._settings.worker_name, self._incarnation)
         self._runs = Runs(records)
         self._line = line
         self._outboxes = Outboxes(line, self._runs.nobody_listens)
@@ -98,10 +101,20 @@ class Worker:
             settler = Settler(records, producer, objects)
             loops.append(
                 LaneLoop(
-                    lane, self._slots(engines), catalog, engines, consumer, records, self._runs,
-                    self._outboxes, objects, settler, tracing,
+                    lane,
+                    self._slots(engines),
+                    catalog=catalog,
+                    engines=engines,
+                    consumer=consumer,
+                    records=records,
+                    runs=self._runs,
+                    outboxes=self._outboxes,
+                    objects=objects,
+                    settler=settler,
+                    tracing=tracing,
                 )
-            )  # fmt: skip
+            )
+            await take_name(line, self._settings.worker_name, self._incarnation)
             await consumer.open()
             keep.push_async_callback(consumer.close)
         return loops
@@ -122,6 +135,7 @@ class Worker:
     async def _run(self, loops: Sequence[LaneLoop], stop: asyncio.Event) -> None:
         serving = [asyncio.create_task(lane.run()) for lane in loops]
         keeping = [asyncio.create_task(lane.commit()) for lane in loops]
+        keeping.append(asyncio.create_task(keep_name(self._line, self._settings.worker_name, self._incarnation)))
         keeping.append(asyncio.create_task(self._runs.keep_leases()))
         keeping.append(asyncio.create_task(report(self._line, self._settings.worker_name, loops)))
         keeping.append(asyncio.create_task(self._sweep()))
@@ -165,7 +179,7 @@ def main() -> int:
     try:
         uvloop.run(_main(lanes, StorageSettings(), observe))
     except (SetupError, CatalogError, Undecidable) as failure:
-        log.error("worker_cannot_start", extra={"reason": str(failure)})
+        log.error("worker_stopped", extra={"reason": str(failure)})  # noqa: TRY400 - one line, its reason is all
         return 1
     return 0
 

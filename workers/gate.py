@@ -1,6 +1,6 @@
 """Whether a job that was taken may still run: decided once, before it reaches an engine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.errors import Cancelled, DeadlineExceeded, PenstockError, WorkerLost
@@ -18,7 +18,7 @@ class Refusal:
 
     end: End
     error: PenstockError
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     poison: bool = False
 
 

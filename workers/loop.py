@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 
 from schemas.catalog import Catalog
 from schemas.chat import Chat
 from schemas.chunks import Ended, Frame
-from schemas.errors import InternalError, ModelNotFound, WorkerLost
+from schemas.errors import InternalError, ModelNotFound, Undecidable, WorkerLost
 from schemas.jobs import DECODER, WORK_DECODER, Job, Stored
 from schemas.usage import Usage
 from storage.jobs import Claim, Claimed, JobRecords
@@ -25,10 +26,23 @@ from workers.reply import Reply
 from workers.run import Attempt
 from workers.runs import Runs
 from workers.settle import Settler, until_done
+from workers.slots import Slot, Slots
 
 COMMIT_S = 0.2
 FULL_S = 30.0
 """How long a full worker waits for a slot before it tells the group that it lives."""
+
+UNSETTLED_PER_SLOT = 4
+"""Jobs past their engine that may wait for a store, or for another worker's lease, before no more are taken."""
+
+CUT_OFF_S = 60.0
+"""How long a lane may give nothing but errors; a new process may find what this one does not."""
+
+RETRY_S = 1.0
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNRUNNABLE = (ModelNotFound, KeyError, OSError, ValueError, msgspec.DecodeError, RecursionError)
+"""No such model here, no such engine, and an object that is not there, not readable or not what it should be."""
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +54,7 @@ class LaneLoop:
         self,
         lane: str,
         slots: int,
+        *,
         catalog: Catalog,
         engines: Mapping[str, TextEngine],
         consumer: LaneConsumer,
@@ -62,16 +77,17 @@ class LaneLoop:
         self._objects = objects
         self._settler = settler
         self._tracing = tracing
-        self._free = asyncio.Semaphore(slots)
+        self._slots = Slots(slots)
         self._open: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
+        self._cut_off_at: float | None = None
         self._running = metrics.RUNNING.labels(lane)
         self._queue_wait = metrics.QUEUE_WAIT.labels(lane)
         metrics.SLOTS.labels(lane).set(slots)
 
     @property
     def running(self) -> int:
-        return self.slots - self._free._value
+        return self.slots - self._slots.free
 
     async def run(self) -> None:
         """Takes jobs until it is cancelled; those under way go on, see `drain`.
@@ -79,15 +95,12 @@ class LaneLoop:
         Raises what no job may raise: the worker cannot answer for its jobs then, and must be started anew.
         """
         while self._failure is None:
-            if self._free.locked():
-                await self._until_a_slot_is_free()
-                continue
-            for taken in await self._consumer.take(self._free._value):
-                await self._free.acquire()
-                task = asyncio.create_task(self._answer_for(taken))
+            await self._until_there_is_room()
+            for taken in await self._take(self._slots.free):
+                slot = await self._slots.hold(self._rest, FULL_S)
+                task = asyncio.create_task(self._answer_for(taken, slot))
                 self._open.add(task)
-                task.add_done_callback(self._answered)
-
+                task.add_done_callback(partial(self._answered, slot))
         raise self._failure
 
     async def commit(self) -> None:
@@ -98,7 +111,7 @@ class LaneLoop:
 
     async def lag(self) -> int:
         """Messages waiting in the lane; a worker with free slots leaves none."""
-        return await self._consumer.lag() if self._free.locked() else 0
+        return await self._consumer.lag() if self._slots.free == 0 else 0
 
     async def drain(self, timeout_s: float) -> None:
         """Waits for the jobs under way; what is not done by then is left to be delivered again."""
@@ -108,34 +121,51 @@ class LaneLoop:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _answered(self, task: asyncio.Task[None]) -> None:
+    async def _take(self, most: int) -> list[Taken]:
+        """Raises Undecidable once the lane has been cut off for CUT_OFF_S."""
+        now = asyncio.get_running_loop().time()
+        try:
+            taken = await self._consumer.take(most)
+        except Undecidable as failure:
+            self._cut_off_at = self._cut_off_at or now
+            if now - self._cut_off_at > CUT_OFF_S:
+                raise
+            log.warning("lane_cut_off", extra={"lane": self.lane, "reason": failure.message})
+            await asyncio.sleep(RETRY_S)
+            return []
+        self._cut_off_at = None
+        return taken
+
+    def _answered(self, slot: Slot, task: asyncio.Task[None]) -> None:
         self._open.discard(task)
+        slot.give_back()
         if not task.cancelled() and (failure := task.exception()) is not None:
             log.critical("job_unanswered", exc_info=failure)
             self._failure = failure
 
-    async def _until_a_slot_is_free(self) -> None:
-        try:
-            async with asyncio.timeout(FULL_S):
-                await self._free.acquire()
-            self._free.release()
-        except TimeoutError:
-            await self._consumer.rest()
+    async def _until_there_is_room(self) -> None:
+        while len(self._open) >= UNSETTLED_PER_SLOT * self.slots:
+            await asyncio.wait(self._open, timeout=FULL_S, return_when=asyncio.FIRST_COMPLETED)
+            await self._rest()
+        (await self._slots.hold(self._rest, FULL_S)).give_back()
 
-    async def _answer_for(self, taken: Taken) -> None:
-        slot = _Slot(self._free)
+    async def _rest(self) -> None:
+        try:
+            await self._consumer.rest()
+        except Undecidable as failure:
+            log.warning("lane_cut_off", extra={"lane": self.lane, "reason": failure.message})
+
+    async def _answer_for(self, taken: Taken, slot: Slot) -> None:
         try:
             job = DECODER.decode(taken.value)
-        except (msgspec.DecodeError, msgspec.ValidationError) as failure:
+        except UNREADABLE as failure:
             slot.give_back()
             await self._refuse_unreadable(taken, str(failure))
         else:
             await self._work(job, taken, slot)
-        finally:
-            slot.give_back()
         self._consumer.done(taken)
 
-    async def _work(self, job: Job, taken: Taken, slot: "_Slot") -> None:
+    async def _work(self, job: Job, taken: Taken, slot: Slot) -> None:
         claimed = await self._claim(job, slot)
         if claimed.claim is Claim.ENDED:
             await self._repeat_end(job, claimed)
@@ -152,7 +182,7 @@ class LaneLoop:
             await self._settler.settle(job, taken, outcome, reply)
             self.ended += 1
 
-    async def _claim(self, job: Job, slot: "_Slot") -> Claimed:
+    async def _claim(self, job: Job, slot: Slot) -> Claimed:
         """The claim that lets this worker decide; while another one holds the job, its slot here is free."""
         while True:
             claimed = await until_done(lambda: self._records.claim(job.id, job.deadline_ms))
@@ -168,13 +198,16 @@ class LaneLoop:
         try:
             chat = await self._chat(job)
             model = self._catalog.find(job.model)
-            run = Attempt(job, chat, attempt, self._engines[model.id], model.attempts, reply)
-            with self._tracing.span("run", traceparent_of(taken.headers), job_id=job.id, model=job.model):
-                return await run.run(self._runs, self._records)
-        except (KeyError, ModelNotFound, FileNotFoundError):
+            engine = self._engines[model.id]
+        except UNRUNNABLE:
+            self._running.dec()
             log.exception("job_cannot_run", extra={"job_id": job.id, "model": job.model})
             lost = InternalError("The worker's catalogue or storage lacks what this request needs.")
             return Outcome("failed", Usage(), attempt, lost)
+        run = Attempt(job, chat, attempt, engine=engine, tries=model.attempts, reply=reply)
+        try:
+            with self._tracing.span("run", traceparent_of(taken.headers), job_id=job.id, model=job.model):
+                return await run.run(self._runs, self._records)
         finally:
             self._running.dec()
 
@@ -185,38 +218,28 @@ class LaneLoop:
 
     async def _repeat_end(self, job: Job, claimed: Claimed) -> None:
         """The job has ended, perhaps with nobody told: whoever still waits hears it, and the event goes out again."""
-        event = EVENT_DECODER.decode(claimed.end)
         lost = WorkerLost("The worker was lost at the end of this request. Ask again.")
-        self._outboxes.post(
-            job.reply_to, Frame(job.id, event.attempt + 1, 0, [Ended("failed", event.usage, lost.data())])
-        )
+        attempt, usage = _ended_as(claimed)
+        self._outboxes.post(job.reply_to, Frame(job.id, attempt + 1, 0, [Ended("failed", usage, lost.data())]))
         await self._settler.publish_usage(job, claimed.end)
 
     async def _refuse_unreadable(self, taken: Taken, reason: str) -> None:
-        headers = dict(taken.headers)
+        headers = {name: value.decode(errors="replace") for name, value in taken.headers}
         if "job_id" in headers and "reply_to" in headers:
             error = InternalError("The platform could not read its own message. Nothing ran, nothing is charged.")
             ended = Ended("failed", Usage(), error.data())
-            frame = Frame(headers["job_id"].decode(), 1, 0, [ended])
-            self._outboxes.post(headers["reply_to"].decode(), frame)
+            self._outboxes.post(headers["reply_to"], Frame(headers["job_id"], 1, 0, [ended]))
         await self._settler.set_aside(taken, reason)
 
 
-class _Slot:
-    """One job's hold on one of the lane's slots, given back once."""
-
-    def __init__(self, free: asyncio.Semaphore) -> None:
-        self._free = free
-        self._held = True
-
-    async def take(self) -> None:
-        await self._free.acquire()
-        self._held = True
-
-    def give_back(self) -> None:
-        if self._held:
-            self._held = False
-            self._free.release()
+def _ended_as(claimed: Claimed) -> tuple[int, Usage]:
+    """The last attempt there was, and what it used."""
+    try:
+        event = EVENT_DECODER.decode(claimed.end)
+    except UNREADABLE:
+        # A newer worker wrote it, and its own kind will read it.
+        return claimed.attempt, Usage()
+    return max(claimed.attempt, event.attempt), event.usage
 
 
 def _not_run(refusal: Refusal, claimed: Claimed) -> Outcome:

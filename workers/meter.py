@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from schemas.chat import Chat, part_texts
 from schemas.chunks import Delta, Finish, UsageReport
 from schemas.usage import End, Usage
 
 BYTES_PER_TOKEN = 4
 """The usual length of a token of English text, for engines that were cut off before they had counted."""
+
+
+MOST_TOKENS = 2**40
+"""More than any engine counts for one job; its price still fits 64 bits."""
 
 
 class Meter:
@@ -21,7 +27,7 @@ class Meter:
     def add(self, batch: Sequence[Delta]) -> None:
         for delta in batch:
             if isinstance(delta, UsageReport):
-                self._report = delta.usage
+                self._report = _plausible(delta.usage)
             elif not isinstance(delta, Finish):
                 self.deltas += 1
 
@@ -36,6 +42,13 @@ class Meter:
         if self.deltas == 0:
             return Usage()
         return Usage(input_tokens=_estimate(self._chat), output_tokens=self.deltas, estimated=True)
+
+
+def _plausible(usage: Usage) -> Usage:
+    """An engine that miscounts is billed for within reason: no ledger and no counter takes such numbers."""
+    counts = {name: getattr(usage, name) for name in usage.__struct_fields__}
+    wrong = {name: min(max(0, count), MOST_TOKENS) for name, count in counts.items() if not 0 <= count <= MOST_TOKENS}
+    return msgspec.structs.replace(usage, **wrong) if wrong else usage
 
 
 def _estimate(chat: Chat) -> int:

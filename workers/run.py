@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Attempt:
     """Runs the job once; `run` always returns an outcome, or None when the job is another worker's by now."""
 
-    def __init__(self, job: Job, chat: Chat, number: int, engine: TextEngine, tries: int, reply: Reply) -> None:
+    def __init__(self, job: Job, chat: Chat, number: int, *, engine: TextEngine, tries: int, reply: Reply) -> None:
         self._job = job
         self._chat = chat
         self._number = number
@@ -46,19 +46,20 @@ class Attempt:
                 with runs.register(self._job, self._number, self._meter, scope) as active:
                     await self._generate(records)
             return self._outcome("completed")
-        except TimeoutError:
+        except TimeoutError as failure:
             match active.stopped:
                 case "lost":
                     return None
                 case "cancelled":
                     return self._outcome("cancelled", Cancelled("The caller went away before the end."))
-                case None:
+                case None if scope.expired():
                     return self._outcome("expired", DeadlineExceeded("The request's deadline passed while it ran."))
+                case None:
+                    return self._broken(failure)
         except PenstockError as error:
             return self._outcome("failed", error)
-        except Exception:
-            log.exception("engine_adapter_failed", extra={"job_id": self._job.id, "model": self._job.model})
-            return self._outcome("failed", InternalError("The platform failed while it ran this request."))
+        except Exception as failure:
+            return self._broken(failure)
 
     async def _generate(self, records: JobRecords) -> None:
         batches = generate_with_retries(
@@ -77,6 +78,12 @@ class Attempt:
                     if self._job.stream:
                         records.mark_sent(self._job.id, self._job.deadline_ms)
                 self._reply.add(batch, self._engine_ms)
+
+    def _broken(self, failure: Exception) -> Outcome:
+        """An adapter raised what the seam does not know."""
+        fields = {"job_id": self._job.id, "model": self._job.model}
+        log.error("engine_adapter_failed", exc_info=failure, extra=fields)
+        return self._outcome("failed", InternalError("The platform failed while it ran this request."))
 
     def _note_retry(self, error: PenstockError, wait_s: float) -> None:
         RETRIES.labels(self._job.model, error.code).inc()

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from schemas.errors import Undecidable
+from schemas.errors import BodyTooLarge, Undecidable
 from schemas.jobs import Job, Stored
 from schemas.topics import DEAD_LETTERS, USAGE
 from storage.jobs import JobRecords
@@ -18,6 +18,7 @@ from workers.reply import Reply
 
 FIRST_PAUSE_S: Final = 0.05
 LAST_PAUSE_S: Final = 2.0
+REASON_CHARS: Final = 500
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +49,27 @@ class Settler:
     async def publish_usage(self, job: Job, event: bytes) -> None:
         await until_done(lambda: self._producer.publish(USAGE, event, key=job.account.encode()))
         if isinstance(job.work, Stored):
-            await self._objects.delete(job.work.key)
+            await self._discard(job.work.key)
 
     async def set_aside(self, taken: Taken, reason: str) -> None:
-        """Moves a message that cannot be worked on to the dead letters, with the reason and where it lay."""
+        """Moves a message that cannot be worked on to the dead letters, with the reason and where it lay.
+
+        One that does not fit beside them stays where it lay.
+        """
         origin = f"{taken.partition.topic}/{taken.partition.partition}/{taken.offset}"
-        headers: list[Header] = [*taken.headers, ("reason", reason.encode()), ("origin", origin.encode())]
-        await until_done(lambda: self._producer.publish(DEAD_LETTERS, taken.value, headers=headers))
+        why: list[Header] = [("reason", reason[:REASON_CHARS].encode()), ("origin", origin.encode())]
+        try:
+            await until_done(lambda: self._producer.publish(DEAD_LETTERS, taken.value, headers=[*taken.headers, *why]))
+        except BodyTooLarge:
+            await until_done(lambda: self._producer.publish(DEAD_LETTERS, b"", headers=why))
         metrics.DEAD_LETTERS.labels(taken.partition.topic).inc()
         log.error("dead_letter", extra={"origin": origin, "reason": reason})
+
+    async def _discard(self, key: str) -> None:
+        try:
+            await self._objects.delete(key)
+        except (OSError, ValueError) as failure:
+            log.warning("object_not_deleted", extra={"key": key, "reason": str(failure)})
 
     def _count(self, job: Job, outcome: Outcome) -> None:
         metrics.JOBS.labels(job.lane, job.model, outcome.end).inc()

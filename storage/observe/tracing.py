@@ -46,4 +46,5 @@ class Tracing:
 
 
 def traceparent_of(headers: Iterable[tuple[str, bytes]]) -> str | None:
+    """What the sender of the message was doing, if it said so."""
     return next((value.decode("latin-1") for name, value in headers if name == TRACEPARENT), None)
