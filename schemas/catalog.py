@@ -96,7 +96,7 @@ class Model(Row):
     modality: Modality = "text"
     inputs: tuple[Input, ...] = ("text",)
     outputs: tuple[Literal["text"], ...] = ("text",)
-    endpoints: tuple[Endpoint, ...] = ("/v1/chat/completions", "/v1/messages")
+    endpoints: tuple[Endpoint, ...] = ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses")
     abilities: frozenset[Ability] = frozenset()
     engine: EngineName
     lane: LaneName = "text.default"

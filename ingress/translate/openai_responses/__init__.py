@@ -1,22 +1,26 @@
 """OpenAI's responses: a body in, canonical chunks back out as one response or as a stream of events."""
 
 from ingress.translate.openai_responses.bodies import Head, head, job_id, response_id
-from ingress.translate.openai_responses.conversation import kept
+from ingress.translate.openai_responses.conversation import Placed, kept
 from ingress.translate.openai_responses.reply import ResponsesFold
-from ingress.translate.openai_responses.request import parse, references, resolved, to_chat
+from ingress.translate.openai_responses.request import LOGPROBS, own, parse, part_place, references, said, to_chat
 from ingress.translate.openai_responses.stream import Dialect, ResponsesStreamWriter
 
 __all__ = [
+    "LOGPROBS",
     "Dialect",
     "Head",
+    "Placed",
     "ResponsesFold",
     "ResponsesStreamWriter",
     "head",
     "job_id",
     "kept",
+    "own",
     "parse",
+    "part_place",
     "references",
-    "resolved",
     "response_id",
+    "said",
     "to_chat",
 ]

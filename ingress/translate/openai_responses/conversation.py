@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from ingress.translate import data_uri
 from ingress.translate.openai_responses.output import ID_PREFIXES, item_id
@@ -24,22 +24,43 @@ from schemas.wire import openai_responses as wire
 PDF = "application/pdf"
 
 
-def turns(items: Iterable[wire.Item]) -> Iterator[Message]:
+Placed = tuple[str, wire.Item]
+"""An item and where the request has it, as in `input[0]`."""
+
+
+class Turn(NamedTuple):
+    """One message, and where the request has each of its parts."""
+
+    message: Message
+    places: tuple[str, ...]
+
+
+def turns(placed: Iterable[Placed]) -> Iterator[Turn]:
     """Everything an assistant said or called in a row is one turn, and so are the results of what it called.
 
     References must have been replaced before; what is left of them says nothing.
     """
-    for role, group in groupby(items, key=_role):
+    for role, group in groupby(placed, key=lambda each: _role(each[1])):
         match role:
             case "assistant" | "results":
-                parts = tuple(part for item in group for part in _parts(item))
-                if parts:
-                    yield Message("assistant" if role == "assistant" else "user", parts)
+                turn = _turn("assistant" if role == "assistant" else "user", group)
+                if turn.places:
+                    yield turn
             case "system" | "developer" | "user":
-                for item in group:
-                    yield Message(role, tuple(_parts(item)))
+                yield from (_turn(role, [each]) for each in group)
             case _:
                 continue
+
+
+def _turn(role: Role, placed: Iterable[Placed]) -> Turn:
+    parts: list[Part] = []
+    places: list[str] = []
+    for place, item in placed:
+        said = list(_parts(item))
+        listed = isinstance(item, wire.Message) and not isinstance(item.content, str)
+        parts += said
+        places += [f"{place}.content[{index}]" if listed else place for index in range(len(said))]
+    return Turn(Message(role, tuple(parts)), tuple(places))
 
 
 def kept(items: Iterable[wire.Item], number: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from ingress.tokens import output_bound
-from ingress.translate.openai_responses.conversation import turns
+from ingress.translate.openai_responses.conversation import Placed, turns
 from ingress.translate.validation import body_error
 from schemas.catalog import Model
 from schemas.chat import (
@@ -25,6 +25,8 @@ from schemas.wire import openai_responses as wire
 KEPT_ITEMS: Final[TypeAdapter[list[wire.Item]]] = TypeAdapter(list[wire.Item])
 
 LOGPROBS: Final = "message.output_text.logprobs"
+BEFORE: Final = "previous_response_id"
+"""Where a request has what was said before it."""
 
 
 def parse(body: bytes) -> wire.ResponsesRequest:
@@ -41,29 +43,35 @@ def references(request: wire.ResponsesRequest) -> set[str]:
     return {item.id for _, item in request.items() if isinstance(item, wire.ItemReference)}
 
 
-def resolved(request: wire.ResponsesRequest, known: Mapping[str, Mapping[str, Any]]) -> list[wire.Item]:
-    """The request's own items, references replaced by the kept items they name. Raises NotFound."""
-    items: list[wire.Item] = []
+def said(
+    request: wire.ResponsesRequest, history: Sequence[Mapping[str, Any]], known: Mapping[str, Mapping[str, Any]]
+) -> list[Placed]:
+    """All that was said before and in this request: kept items, then its own, with `known` ones for references.
+
+    Raises NotFound for a reference to an item that is not known.
+    """
+    items: list[Placed] = [(BEFORE, item) for item in KEPT_ITEMS.validate_python(history)]
     for place, item in request.items():
         if not isinstance(item, wire.ItemReference):
-            items.append(item)
+            items.append((place, item))
         elif (found := known.get(item.id)) is not None:
-            items += KEPT_ITEMS.validate_python([found])
+            items += [(place, kept) for kept in KEPT_ITEMS.validate_python([found])]
         else:
             raise NotFound(f"No stored response of this account has the item '{item.id}'.", param=place)
     return items
 
 
-def to_chat(
-    request: wire.ResponsesRequest, items: Sequence[wire.Item], history: Sequence[Mapping[str, Any]], model: Model
-) -> Chat:
-    """The canonical form of a request that `model`'s contract accepts, after `history`, which are kept items.
+def own(placed: Sequence[Placed]) -> list[wire.Item]:
+    """The items that this request brought."""
+    return [item for place, item in placed if place != BEFORE]
 
-    `items` are the request's own, references resolved. Earlier instructions are not carried over. `metadata` is kept
-    nowhere.
+
+def to_chat(request: wire.ResponsesRequest, placed: Sequence[Placed], model: Model) -> Chat:
+    """The canonical form of a request that `model`'s contract accepts, after all that was `said`.
+
+    Earlier instructions are not carried over. `metadata` is kept nowhere.
     """
-    before = KEPT_ITEMS.validate_python(history) if history else []
-    messages = (*_instructions(request), *turns([*before, *items]))
+    messages = (*_instructions(request), *(turn.message for turn in turns(placed)))
     return Chat(
         messages=messages,
         sampling=_sampling(request, messages, model),
@@ -74,6 +82,13 @@ def to_chat(
         reasoning=_reasoning(request.reasoning),
         cache_retention=request.prompt_cache_retention,
     )
+
+
+def part_place(request: wire.ResponsesRequest, placed: Sequence[Placed], message: int, part: int) -> str:
+    """Where the request has that part of that message of its chat."""
+    before = len(_instructions(request))
+    place = [turn.places for turn in turns(placed)][message - before][part]
+    return BEFORE if place.startswith(BEFORE) else place
 
 
 def _instructions(request: wire.ResponsesRequest) -> tuple[Message, ...]:

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
 
-from ingress.translate.openai_responses import head, kept, parse, references, resolved, to_chat
+from ingress.translate.openai_responses import head, kept, own, parse, part_place, references, said, to_chat
 from schemas.catalog import Model
 from schemas.chat import (
     Chat,
@@ -44,10 +44,10 @@ def body(**fields: Any) -> bytes:
 
 def chat(history: list[dict[str, Any]] | None = None, **fields: Any) -> Chat:
     request = parse(body(**fields))
-    return to_chat(request, resolved(request, {}), history or [], MODEL)
+    return to_chat(request, said(request, history or [], {}), MODEL)
 
 
-def said(*items: Any, **fields: Any) -> tuple[Message, ...]:
+def turns(*items: Any, **fields: Any) -> tuple[Message, ...]:
     return chat(input=list(items), **fields).messages
 
 
@@ -137,7 +137,7 @@ def test_messages_keep_their_roles_and_parts() -> None:
             "content": [{"type": "output_text", "text": "Hm."}, {"type": "refusal", "refusal": "No."}],
         },
     ]
-    assert said(*items) == (
+    assert turns(*items) == (
         Message("developer", (Text("Be brief."),)),
         Message("user", (Text("Hi"),)),
         Message("assistant", (Text("Hello!"),)),
@@ -147,7 +147,7 @@ def test_messages_keep_their_roles_and_parts() -> None:
 
 
 def test_images_and_files_by_data_and_by_url() -> None:
-    (message,) = said(
+    (message,) = turns(
         user(
             {"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}", "detail": "low"},
             {"type": "input_image", "image_url": "https://a.test/b.png"},
@@ -166,7 +166,7 @@ def test_images_and_files_by_data_and_by_url() -> None:
 
 
 def test_what_an_assistant_thought_said_and_called_is_one_turn_and_so_are_the_results() -> None:
-    assert said(
+    assert turns(
         {"role": "user", "content": "Weather?"},
         {
             "type": "reasoning",
@@ -207,7 +207,7 @@ def test_items_that_the_sdk_gave_can_be_sent_back() -> None:
         content=[ResponseOutputText(type="output_text", text="Hi", annotations=[])],
     )
     call = ResponseFunctionToolCall(type="function_call", call_id="a", name="f", arguments="{}")
-    assert said(message.model_dump(), call.model_dump()) == (
+    assert turns(message.model_dump(), call.model_dump()) == (
         Message("assistant", (Text("Hi"), ToolCall("a", "f", "{}"))),
     )
 
@@ -306,11 +306,33 @@ def test_a_reference_is_replaced_by_the_item_it_names() -> None:
         "msg_1": {"id": "msg_1", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
         "fc_2": {"id": "fc_2", "type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
     }
-    messages = to_chat(request, resolved(request, known), [], MODEL).messages
+    messages = to_chat(request, said(request, [], known), MODEL).messages
     assert [message.parts[0] for message in messages] == [Text("Hi"), ToolCall("a", "f", "{}"), Text("?")]
     with pytest.raises(NotFound) as caught:
-        resolved(request, {"msg_1": known["msg_1"]})
+        said(request, [], {"msg_1": known["msg_1"]})
     assert caught.value.param == "input[1]"
+
+
+def test_every_part_knows_where_the_request_has_it() -> None:
+    history = kept(own(said(parse(body(input="First")), [], {})), "0123")
+    request = parse(
+        body(
+            instructions="Be brief.",
+            input=[
+                {"role": "assistant", "content": "a"},
+                {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+                {"role": "user", "content": [{"type": "input_text", "text": "b"}, {"type": "input_text", "text": "c"}]},
+            ],
+        )
+    )
+    placed = said(request, history, {})
+    asked = to_chat(request, placed, MODEL)
+    places = [
+        part_place(request, placed, number, part)
+        for number, message in enumerate(asked.messages[1:], start=1)
+        for part in range(len(message.parts))
+    ]
+    assert places == ["previous_response_id", "input[0]", "input[1]", "input[2].content[0]", "input[2].content[1]"]
 
 
 KEPT: list[Any] = [
@@ -328,16 +350,16 @@ KEPT: list[Any] = [
 
 def test_what_is_kept_says_the_same_and_is_valid_to_list() -> None:
     request = parse(body(input=KEPT))
-    items = kept(resolved(request, {}), "0123")
+    items = kept(own(said(request, [], {})), "0123")
     for item in items:
         check_item(item)
     assert len({item["id"] for item in items}) == len(items)
     assert items[5]["id"] == "rs_own"
-    assert to_chat(request, [], items, MODEL).messages == chat(input=KEPT).messages
+    assert to_chat(parse(body(input=[])), said(parse(body(input=[])), items, {}), MODEL).messages == turns(*KEPT)
 
 
 def test_history_comes_before_the_input_and_instructions_before_both() -> None:
-    history = kept(resolved(parse(body(input="First")), {}), "0123")
+    history = kept(own(said(parse(body(input="First")), [], {})), "0123")
     messages = chat(history, input="Second", instructions="Be brief.").messages
     assert [message.parts[0] for message in messages] == [Text("Be brief."), Text("First"), Text("Second")]
 
@@ -377,7 +399,7 @@ def read(data: bytes) -> Chat | PenstockError:
     """The chat in a body as the next process will read it, or what was wrong."""
     try:
         request = parse(data)
-        return WORK_DECODER.decode(ENCODER.encode(to_chat(request, resolved(request, {}), [], MODEL)))
+        return WORK_DECODER.decode(ENCODER.encode(to_chat(request, said(request, [], {}), MODEL)))
     except PenstockError as error:
         return error
 

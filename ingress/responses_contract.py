@@ -1,0 +1,186 @@
+"""What the Responses door and a model's catalogue row accept: everything else is refused before it is published."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from ingress.abilities import Ask, check_abilities
+from ingress.rules import check_rule
+from ingress.tokens import MOST_BYTES_PER_TOKEN, text_bytes
+from ingress.translate.openai_responses import LOGPROBS, Placed, part_place
+from ingress.turns import check_turns
+from schemas.catalog import Model
+from schemas.chat import Chat, part_texts
+from schemas.errors import ContextLengthExceeded, InvalidValue, UnsupportedParameter
+from schemas.wire.openai_responses import (
+    INCLUDABLE,
+    InputFile,
+    InputImage,
+    Item,
+    Message,
+    Part,
+    ResponsesRequest,
+)
+
+ENDPOINT: Final = "/v1/responses"
+
+SAMPLING: Final[Mapping[str, str]] = {
+    "frequency_penalty": "frequency_penalty",
+    "max_output_tokens": "max_tokens",
+    "min_p": "min_p",
+    "presence_penalty": "presence_penalty",
+    "repetition_penalty": "repetition_penalty",
+    "seed": "seed",
+    "stop": "stop",
+    "temperature": "temperature",
+    "top_k": "top_k",
+    "top_logprobs": "top_logprobs",
+    "top_p": "top_p",
+}
+"""Which rule of a row each parameter is held to."""
+
+ASKS_NOTHING: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "frequency_penalty": lambda value: value == 0,
+    "presence_penalty": lambda value: value == 0,
+    "repetition_penalty": lambda value: value == 1,
+    "service_tier": lambda value: value in ("auto", "default"),
+    "stop": lambda value: not value,
+    "top_logprobs": lambda value: value == 0,
+    "truncation": lambda value: value == "disabled",
+}
+"""Values that ask for what happens anyway. Frameworks send them unasked, so nothing refuses them."""
+
+NOT_HERE: Final = (
+    "access_programs",
+    "background_options",
+    "context_management",
+    "conversation",
+    "image",
+    "moderation",
+    "prompt",
+    "service_tier",
+    "truncation",
+)
+
+NAMES: Final[Mapping[Ask, str]] = {
+    "tools": "tools",
+    "parallel_tools": "parallel_tool_calls",
+    "reasoning": "reasoning",
+    "json_object": "text.format",
+    "json_schema": "text.format",
+    "image": "input",
+    "document": "input",
+}
+
+
+def check_request(model: Model, request: ResponsesRequest) -> None:
+    """Return if `model` takes what is asked; else raise UnsupportedParameter or InvalidValue, always for the same."""
+    if ENDPOINT not in model.endpoints:
+        served = ", ".join(model.endpoints) or "no endpoint"
+        raise InvalidValue(f"The model '{model.id}' is not served at {ENDPOINT}, but at {served}.", param="model")
+    for name in NOT_HERE:
+        value = getattr(request, name)
+        if value is not None and not (name in ASKS_NOTHING and ASKS_NOTHING[name](value)):
+            raise UnsupportedParameter(f"'{name}' is not available here. Leave it out.", param=name)
+    _check_sampling(model, request)
+    _check_options(request)
+    if not request.input and request.previous_response_id is None:
+        raise InvalidValue("'input' should hold at least 1 item.", param="input")
+    for place, item in request.items():
+        _check_item(place, item)
+
+
+def check_conversation(model: Model, request: ResponsesRequest, placed: Sequence[Placed], chat: Chat) -> None:
+    """Return if `model` can go on with what was said; else raise what is wrong with it.
+
+    Tools may come and go from one response to the next, so what earlier ones called need not be offered again.
+    """
+    check_abilities(model, chat, NAMES)
+    check_turns(
+        chat,
+        lambda _, message, part: part_place(request, placed, message, part),
+        only_offered=bool(request.tools) and request.previous_response_id is None,
+    )
+    _check_length(model, chat)
+
+
+def _check_sampling(model: Model, request: ResponsesRequest) -> None:
+    rules = model.rules()
+    for name, rule_name in SAMPLING.items():
+        value = getattr(request, name)
+        if value is None:
+            continue
+        rule = rules.get(rule_name)
+        if rule is not None:
+            check_rule(name, value, rule)
+        elif not (name in ASKS_NOTHING and ASKS_NOTHING[name](value)):
+            accepted = ", ".join(sorted(each for each, rule in SAMPLING.items() if rule in rules))
+            raise UnsupportedParameter(
+                f"The model '{model.id}' does not accept '{name}'. Of its kind it accepts: {accepted}.", param=name
+            )
+    asked = request.max_output_tokens
+    if asked is not None and asked > model.max_output_tokens:
+        raise InvalidValue(
+            f"'max_output_tokens' should be at most {model.max_output_tokens} for the model '{model.id}'; got {asked}.",
+            param="max_output_tokens",
+        )
+    if LOGPROBS in (request.include or ()) and "logprobs" not in rules:
+        raise UnsupportedParameter(f"The model '{model.id}' has no logprobs to include.", param="include")
+
+
+def _check_options(request: ResponsesRequest) -> None:
+    for name in request.include or ():
+        if name not in INCLUDABLE:
+            raise InvalidValue(f"'include' should name any of: {', '.join(INCLUDABLE)}.", param="include")
+    if request.background and request.store is False:
+        raise InvalidValue("'background' needs 'store': what is not kept cannot be asked for.", param="background")
+    if request.text is not None and request.text.verbosity in ("low", "high"):
+        raise UnsupportedParameter(
+            "'text.verbosity' is not available here. Leave it out or send 'medium'.", param="text.verbosity"
+        )
+    options = request.stream_options
+    if options is not None and not request.stream:
+        raise InvalidValue("'stream_options' needs 'stream' to be true.", param="stream_options")
+    if options is not None and options.include_obfuscation:
+        param = "stream_options.include_obfuscation"
+        raise UnsupportedParameter(f"'{param}' is not available. Leave it out or send false.", param=param)
+    names = [tool.name for tool in request.tools or ()]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            param = f"tools[{place}].name"
+            raise InvalidValue(f"'{param}' is '{name}', as an earlier tool's is.", param=param)
+
+
+def _check_item(place: str, item: Item) -> None:
+    if isinstance(item, Message) and not isinstance(item.content, str):
+        for index, part in enumerate(item.content):
+            _check_part(f"{place}.content[{index}]", item.role, part)
+
+
+def _check_part(at: str, role: str, part: Part) -> None:
+    if not isinstance(part, InputImage | InputFile):
+        return
+    if role != "user":
+        raise InvalidValue(f"'{at}.type' is '{part.type}', which only a user's message can hold.", param=f"{at}.type")
+    if part.file_id is not None:
+        raise UnsupportedParameter(
+            f"'{at}.file_id' is not available here. Send the data or a URL.", param=f"{at}.file_id"
+        )
+    source = part.image_url if isinstance(part, InputImage) else part.file_data or part.file_url
+    if not source:
+        name = "image_url" if isinstance(part, InputImage) else "file_data"
+        raise InvalidValue(f"'{at}.{name}' is required.", param=f"{at}.{name}")
+
+
+def _check_length(model: Model, chat: Chat) -> None:
+    """Refuse what surely does not fit; the engine, which counts, refuses the rest with the same code."""
+    input_bytes = sum(
+        text_bytes(text) for message in chat.messages for part in message.parts for text in part_texts(part)
+    )
+    least_tokens = input_bytes // MOST_BYTES_PER_TOKEN + len(chat.messages)
+    output_tokens = chat.sampling.max_output_tokens or 1
+    if least_tokens + output_tokens > model.context_tokens:
+        raise ContextLengthExceeded(
+            f"The model '{model.id}' has a context of {model.context_tokens} tokens; the conversation is at least "
+            f"{least_tokens} and the output asked for is {output_tokens}. Shorten one of them.",
+            param="input",
+        )
