@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -30,13 +31,24 @@ def main() -> int:
             return 0
         options = Options(QUICK if asked.quick else Sizes(), tuple(asked.gateway), asked.upstream_port)
         try:
-            report = runner.run(run(options))
+            report = runner.run(_until_told(options))
         except (CommandFailed, PartGone) as failure:
             print(f"benchmarks: {failure}", file=sys.stderr)
+            return 2
+        except asyncio.CancelledError:
+            print("benchmarks: stopped", file=sys.stderr)
             return 2
     print(shown(report))
     _write(asked.json, report)
     return 0 if all(bound.met for bound in bounds(report)) else 1
+
+
+async def _until_told(options: Options) -> Report:
+    """SIGTERM stops what was started just as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await run(options)
 
 
 def _write(file: Path | None, seen: Report | list[Timing]) -> None:

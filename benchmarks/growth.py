@@ -30,13 +30,20 @@ FLAT_BYTES: Final = 100.0
 EXPIRY_S: Final = KEEP_AFTER_END_MS / 1000 + 30
 LOOK_S: Final = 2.0
 
-Verdict = Literal["flat", "expires", "grows"]
+EXPIRED_BYTES: Final = 10.0
+"""A request, on average, when what the store kept of it counts as gone."""
+
+JAVA_SHARE: Final = 1.5
+"""A Java process's limit beside its heap's: classes, compiled code and stacks lie outside the heap."""
+
+Verdict = Literal["flat", "expires", "fills", "grows"]
 
 
 class Slope(msgspec.Struct, frozen=True):
     """One part's resident memory over the run, in bytes a request.
 
-    `kept_bytes` is what a request leaves behind for good, where that was looked at.
+    `kept_bytes` is what a request leaves behind for good, where that was looked at; `limit_bytes`, what a part that
+    was given a limit may take. Such a part fills it before it begins to collect.
     """
 
     part: str
@@ -44,12 +51,15 @@ class Slope(msgspec.Struct, frozen=True):
     first_bytes: int
     last_bytes: int
     kept_bytes: float | None = None
+    limit_bytes: float | None = None
 
     @property
     def verdict(self) -> Verdict:
         if self.bytes_per_request <= FLAT_BYTES:
             return "flat"
-        return "grows" if self.kept_bytes is None or self.kept_bytes > FLAT_BYTES else "expires"
+        if self.kept_bytes is not None and self.kept_bytes <= FLAT_BYTES:
+            return "expires"
+        return "fills" if self.limit_bytes is not None and self.last_bytes <= self.limit_bytes else "grows"
 
 
 class Growth(msgspec.Struct, frozen=True):
@@ -99,8 +109,9 @@ async def measure_growth(
                 points[0][1][name],
                 points[-1][1][name],
                 kept_bytes if name == STORE else None,
+                None if heap_bytes is None else heap_bytes * JAVA_SHARE,
             )
-            for name in parts.names
+            for name, heap_bytes in parts.heap_limits().items()
         ],
     )
 
@@ -109,7 +120,7 @@ async def _kept_bytes(store: Store, before_bytes: int, requests: int) -> float:
     """What each request has left in the store when all records of this run must have gone."""
     until = time.monotonic() + EXPIRY_S
     kept = float("inf")
-    while kept > FLAT_BYTES and time.monotonic() < until:
+    while kept > EXPIRED_BYTES and time.monotonic() < until:
         await asyncio.sleep(LOOK_S)
         kept = (await store.used_bytes() - before_bytes) / requests
     return kept

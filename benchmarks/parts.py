@@ -1,5 +1,6 @@
 """What the processes of a stack take: CPU time and memory, as the system counts them."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -10,6 +11,8 @@ Seen = TypeVar("Seen")
 
 WEIGHTS: Final = ".gguf"
 """How the files end whose pages are a model's weights, not the platform's."""
+
+MAX_HEAP: Final = re.compile(r"-Xmx(\d+)m")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,10 @@ class Parts:
         """Dearer than `rss_bytes`: the system walks every page of the process."""
         return self._look(_memory)
 
+    def heap_limits(self) -> dict[str, int | None]:
+        """The most that a Java part's heap may take, as its command line says; None for all others."""
+        return self._look(_heap_limit)
+
     def _look(self, at: Callable[[psutil.Process], Seen]) -> dict[str, Seen]:
         seen = {}
         for name, process in self._processes.items():
@@ -75,3 +82,8 @@ def _memory(process: psutil.Process) -> Memory:
     pss: int | None = getattr(process.memory_full_info(), "pss", None)
     weights = sum(each.rss for each in process.memory_maps() if each.path.endswith(WEIGHTS))
     return Memory(process.memory_info().rss, pss, weights)
+
+
+def _heap_limit(process: psutil.Process) -> int | None:
+    found = [MAX_HEAP.fullmatch(word) for word in process.cmdline()]
+    return next((int(match[1]) * 2**20 for match in found if match), None)

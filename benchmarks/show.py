@@ -87,6 +87,7 @@ def _growth(growth: Growth) -> str:
             f"{slope.last_bytes / MEGABYTE:.1f}",
             f"{slope.bytes_per_request:+.0f}",
             "" if slope.kept_bytes is None else f"{slope.kept_bytes:+.0f}",
+            "" if slope.limit_bytes is None else f"{slope.limit_bytes / MEGABYTE:.0f}",
             slope.verdict,
         )
         for slope in growth.slopes
@@ -95,7 +96,7 @@ def _growth(growth: Growth) -> str:
         f"Growth over {growth.requests} streams in {growth.taken_s:.0f} s: {growth.aborted} left by their client in "
         f"the middle, {growth.stopped} of them stopped in the upstream; {growth.failed} failed"
     )
-    head = ("part", "first MB", "last MB", "bytes a request", "kept", f"verdict (flat ≤ {FLAT_BYTES:.0f})")
+    head = ("part", "first MB", "last MB", "bytes a request", "kept", "limit MB", f"verdict (flat ≤ {FLAT_BYTES:.0f})")
     failure = [growth.first_failure] if growth.first_failure else []
     return "\n".join((title, table(head, rows), *failure))
 

@@ -37,6 +37,11 @@ def test_only_what_stays_is_growth(bytes_per_request: float, kept_bytes: float |
     assert Slope("part", bytes_per_request, 0, 0, kept_bytes).verdict == verdict
 
 
+def test_a_part_with_a_limit_may_fill_it_and_no_more() -> None:
+    assert Slope("kafka", 900, 200, 300, limit_bytes=300).verdict == "fills"
+    assert Slope("kafka", 900, 200, 301, limit_bytes=300).verdict == "grows"
+
+
 def test_a_bound_without_a_figure_is_not_met() -> None:
     assert Bound("p50", "ms", 4.0, most=4).met
     assert not Bound("p50", "ms", 4.1, most=4).met
