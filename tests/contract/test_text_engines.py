@@ -12,7 +12,8 @@ from openai.types.chat.chat_completion_token_logprob import ChatCompletionTokenL
 from schemas.catalog import Model
 from schemas.chat import Chat, Message, Sampling, Text
 from schemas.chunks import Delta, Finish, TextDelta, UsageReport
-from schemas.errors import ContextLengthExceeded, PenstockError
+from schemas.errors import ContextLengthExceeded, InvalidRequest, PenstockError
+from tests import anthropic_upstream as messages
 from tests.upstream import DONE, Reply, Upstream, chunk, finish, refusal, text, usage
 from workers.engine import TextEngine
 from workers.registry import Starts, build
@@ -48,13 +49,25 @@ UPSTREAM: Final[Mapping[str, Reply]] = {
 }
 
 
+ANTHROPIC_UPSTREAM: Final[Mapping[str, Reply]] = {
+    "whole": messages.stream(messages.text(0, "1", ", 2", ", 3"), messages.end("max_tokens", 3), input_tokens=14),
+    "endless": messages.stream(messages.text(0, "1"), [asyncio.Event()]),
+    "too long": messages.refusal(400, "invalid_request_error", "prompt is too long: 8193 tokens > 8192 maximum"),
+}
+
+
 @dataclass
 class Subject:
-    """An engine; `expect` readies what is behind it for a case, `stopped` returns once it works on nothing more."""
+    """An engine; `expect` readies what is behind it for a case, `stopped` returns once it works on nothing more.
+
+    `lacks` are cases that no model on the engine can be asked for: its rows have no such parameter.
+    """
 
     engine: TextEngine
     expect: Callable[[str], None]
     stopped: Callable[[], Awaitable[object]]
+    lacks: frozenset[str] = frozenset()
+    too_long: type[PenstockError] = ContextLengthExceeded
 
 
 def chat(words: str = "Count to five.", **sampling: Any) -> Chat:
@@ -81,6 +94,24 @@ async def openai_compatible() -> AsyncIterator[Subject]:
         await engine.close()
 
 
+async def anthropic() -> AsyncIterator[Subject]:
+    async with Upstream() as upstream:
+        row = {"id": "m", "engine": "anthropic", "base_url": upstream.url}
+        model = Model.model_validate({**row, "context_tokens": CONTEXT_TOKENS, "max_output_tokens": 8000})
+        engine = build(model, {})
+
+        async def the_connection_has_ended() -> None:
+            await upstream.asked[-1].gone.wait()
+
+        def expect(case: str) -> None:
+            upstream.script(ANTHROPIC_UPSTREAM[case])
+
+        lacks = frozenset({"choices", "logprobs"})
+        # Anthropic has no code for it, only words; they reach the caller as they are.
+        yield Subject(engine, expect, the_connection_has_ended, lacks, too_long=InvalidRequest)
+        await engine.close()
+
+
 async def llama_cpp() -> AsyncIterator[Subject]:
     pytest.importorskip("xllamacpp")
     model = Model(
@@ -102,13 +133,15 @@ async def llama_cpp() -> AsyncIterator[Subject]:
     await engine.close()
 
 
-@pytest.fixture(params=[openai_compatible, llama_cpp], ids=lambda kind: kind.__name__)
+@pytest.fixture(params=[openai_compatible, anthropic, llama_cpp], ids=lambda kind: kind.__name__)
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     async for made in request.param():
         yield made
 
 
 async def deltas_of(subject: Subject, case: str, asked: Chat) -> list[Delta]:
+    if case in subject.lacks:
+        pytest.skip(f"no model on this engine has {case}")
     subject.expect(case)
     deltas: list[Delta] = []
     async for batch in subject.engine.generate("job-1", asked):
@@ -175,7 +208,7 @@ async def test_cancelling_stops_the_work(subject: Subject) -> None:
 
 
 async def test_a_prompt_beyond_the_context(subject: Subject) -> None:
-    with pytest.raises(ContextLengthExceeded):
+    with pytest.raises(subject.too_long):
         await deltas_of(subject, "too long", chat("word " * (CONTEXT_TOKENS + 1)))
 
 
