@@ -131,7 +131,9 @@ class Stack:
                 await self.stop(running)
 
     def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text()
+        """What a part has logged; nothing if it never ran."""
+        file = self.folder / f"{name}.log"
+        return file.read_text() if file.exists() else ""
 
     async def log_count(self, name: str, event: str) -> int:
         """How often a part has logged this event."""

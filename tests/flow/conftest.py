@@ -26,6 +26,9 @@ ROWS: Final[list[dict[str, Any]]] = [
 async def session_stack(tmp_path_factory: pytest.TempPathFactory, kafka_program: KafkaProgram) -> AsyncIterator[Stack]:
     async with running_stack(tmp_path_factory.mktemp("stack"), kafka_program, rows=ROWS) as running:
         yield running
+    for part in ("ingress", "ingress-tight", "worker", "narrow", "streams"):
+        faults = [line for line in running.log(part).splitlines() if '"exception":' in line or "Traceback" in line]
+        assert faults == [], f"{part}: nothing that a test of this stack does is a fault of the platform's"
 
 
 @pytest_asyncio.fixture(loop_scope="session")

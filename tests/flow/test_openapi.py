@@ -1,0 +1,84 @@
+"""Schemathesis reads the OpenAPI document and asks what it can think of; nothing it finds is a 5xx."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import pytest
+
+from storage.keys import NewKey
+from tests.stack import Stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+EXAMPLES: Final = "40"
+"""Requests of each kind for each operation; the whole takes some ten seconds."""
+
+MOST_S: Final = 90.0
+
+
+async def test_the_document_describes_the_door(stack: Stack) -> None:
+    document = await document_of(stack)
+    assert {"/v1/models", "/v1/models/{model_id}", "/v1/chat/completions", "/v1/usage"} <= document["paths"].keys()
+    asked = document["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert asked["$ref"].rpartition("/")[2] in document["components"]["schemas"]
+
+
+async def test_schemathesis_finds_no_5xx(stack: Stack, key: NewKey, tmp_path: Path) -> None:
+    await hunt(stack, key, await document_of(stack), tmp_path)
+
+
+async def test_schemathesis_finds_no_5xx_behind_the_contract(stack: Stack, key: NewKey, tmp_path: Path) -> None:
+    """Told what the model accepts, it asks for answers that an engine gives."""
+    document = await document_of(stack)
+    async with stack.client(key.secret) as http:
+        supported = (await http.get("/v1/models/scripted")).json()["supported_parameters"]
+    request = document["components"]["schemas"]["ChatCompletionRequest"]
+    kept = {"stream", "user", "metadata", *supported} & request["properties"].keys()
+    request["properties"] = {name: request["properties"][name] for name in kept} | {
+        "model": {"enum": ["scripted", "brief"]},
+        "messages": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 3,
+            "items": {
+                "type": "object",
+                "properties": {"role": {"enum": ["system", "user", "assistant"]}, "content": {"type": "string"}},
+                "required": ["role", "content"],
+                "additionalProperties": False,
+            },
+        },
+    }
+    await hunt(stack, key, document, tmp_path, "--include-path", "/v1/chat/completions")
+    assert len(stack.upstream.asked) > 10
+
+
+async def document_of(stack: Stack) -> Any:
+    async with httpx2.AsyncClient(base_url=stack.url, trust_env=False) as http:
+        return (await http.get("/openapi.json")).json()
+
+
+async def hunt(stack: Stack, key: NewKey, document: Any, folder: Path, *words: str) -> None:
+    """Has Schemathesis ask what the document describes, and finds that nothing was answered with a 5xx."""
+    file = folder / "openapi.json"
+    file.write_text(json.dumps(document))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "run", file, "--url", stack.url, *words),
+        *("--checks", "not_a_server_error", "--header", f"Authorization: Bearer {key.secret}"),
+        *("--max-examples", EXAMPLES, "--request-timeout", "20", "--seed", "7", "--no-color"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=folder,
+    )
+    try:
+        async with asyncio.timeout(MOST_S):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        raise
+    assert process.returncode == 0, said.decode()
+    assert await stack.metric("penstock_ingress_errors_total", code="internal_error") == 0
+    await stack.until_free(key.key.account)
