@@ -9,7 +9,8 @@ from schemas.chunks import Delta, Finish, TextDelta
 from schemas.errors import ContextLengthExceeded, EngineFailed, PenstockError, StreamCut
 from schemas.usage import Usage
 from workers.engines import openai_errors
-from workers.engines.openai_stream import FINISH_REASONS, Choice, WireUsage
+from workers.engines.openai_stream import FINISH_REASONS, Choice
+from workers.engines.openai_usage import WireUsage
 
 
 class _Timings(msgspec.Struct, gc=False):

@@ -1,7 +1,6 @@
 """Any upstream that speaks OpenAI's chat completions: vLLM, Ray Serve, OpenAI, another Penstock."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Literal
 
 import msgspec
 
@@ -14,13 +13,14 @@ from workers.engines.openai_stream import ChatStream
 from workers.engines.upstream import Upstream, checked_headers
 
 
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`engine_options` of an openai_compatible row."""
+class Options(openai_request.Asking, frozen=True, forbid_unknown_fields=True):
+    """`engine_options` of an openai_compatible row.
 
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    developer_role: Literal["system", "developer"] = "system"
-    continuous_usage: bool = False
-    headers: dict[str, str] = {}
+    `input_excludes_cache`: the upstream leaves what it read from and wrote to a cache out of `prompt_tokens`.
+    """
+
+    input_excludes_cache: bool = False
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class OpenAICompatible:
@@ -30,8 +30,9 @@ class OpenAICompatible:
         options = setup.options(model, Options)
         self._model = model.id
         self._secret = secret
+        self._input_excludes_cache = options.input_excludes_cache
         self._shape = openai_request.Shape(
-            model.upstream_name, options.max_tokens_field, options.developer_role, options.continuous_usage
+            model.upstream_name, options, model.max_output_tokens, "prompt_cache" in model.abilities
         )
         bearer = {} if secret is None else {"Authorization": f"Bearer {secret}"}
         headers = {**bearer, **checked_headers(model, options.headers)}
@@ -39,7 +40,10 @@ class OpenAICompatible:
 
     def generate(self, job_id: str, chat: Chat) -> AsyncGenerator[Sequence[Delta], None]:
         data = openai_request.encode(openai_request.body(self._shape, chat))
-        return self._upstream.stream(job_id, data, ChatStream(self._model, chat.sampling.choices, self._secret))
+        fold = ChatStream(
+            self._model, chat.sampling.choices, self._secret, input_excludes_cache=self._input_excludes_cache
+        )
+        return self._upstream.stream(job_id, data, fold)
 
     async def close(self) -> None:
         await self._upstream.close()

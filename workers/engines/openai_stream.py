@@ -5,16 +5,28 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.chunks import Delta, Finish, FinishReason, TextDelta, UsageReport
+from schemas.chunks import Delta, Finish, FinishReason, ReasoningDelta, RefusalDelta, TextDelta, UsageReport
 from schemas.errors import EngineFailed, PenstockError, StreamCut
-from schemas.usage import Usage
 from workers.engines import openai_errors
+from workers.engines.openai_calls import CallPiece, Calls
+from workers.engines.openai_usage import WireUsage
 from workers.engines.sse import EventData
 
 
-class _Delta(msgspec.Struct, gc=False):
+class _Delta(msgspec.Struct):
+    """`reasoning_content` is DeepSeek's and DigitalOcean's word, `reasoning` vLLM's and OpenRouter's; some say both."""
+
     content: str | None = None
     refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    tool_calls: list[CallPiece] | None = None
+
+    @property
+    def thought(self) -> str:
+        if self.reasoning_content:
+            return self.reasoning_content
+        return self.reasoning if isinstance(self.reasoning, str) else ""
 
 
 class _Logprobs(msgspec.Struct):
@@ -26,32 +38,6 @@ class Choice(msgspec.Struct):
     delta: _Delta | None = None
     logprobs: _Logprobs | None = None
     finish_reason: str | None = None
-
-
-class _InputDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-
-
-class _OutputDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
-
-
-class WireUsage(msgspec.Struct):
-    """OpenAI's usage object; `prompt_tokens` includes what was cached."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
-
-    def canonical(self) -> Usage:
-        inputs, outputs = self.prompt_tokens_details, self.completion_tokens_details
-        return Usage(
-            self.prompt_tokens or 0,
-            self.completion_tokens or 0,
-            (inputs.cached_tokens or 0) if inputs else 0,
-            (outputs.reasoning_tokens or 0) if outputs else 0,
-        )
 
 
 class _Chunk(msgspec.Struct):
@@ -87,12 +73,18 @@ class ChatStream:
     What went wrong stands in `failure` and is to be raised after the deltas that came before it have been passed on.
     """
 
-    __slots__ = ("_choices", "_ended", "_events", "_model", "_secret", "done", "failure", "heard")
+    __slots__ = (
+        "_calls", "_choices", "_ended", "_events", "_excludes", "_model", "_secret", "done", "failure", "heard",
+    )  # fmt: skip
 
-    def __init__(self, model: str, choices: int, secret: str | None = None) -> None:
+    def __init__(
+        self, model: str, choices: int, secret: str | None = None, *, input_excludes_cache: bool = False
+    ) -> None:
         self._model = model
         self._choices = choices
         self._secret = secret
+        self._excludes = input_excludes_cache
+        self._calls: dict[int, Calls] = {}
         self._events = EventData()
         self._ended: set[int] = set()
         self.heard = False
@@ -156,21 +148,38 @@ class ChatStream:
                 if self.failure is not None:
                     break
         if usage is not None:
-            deltas.append(UsageReport(usage.canonical()))
+            deltas.append(UsageReport(usage.canonical(self._excludes)))
         return deltas
 
     def _choice(self, choice: Choice, deltas: list[Delta]) -> None:
         index, delta = choice.index, choice.delta
         logprobs = None if choice.logprobs is None else choice.logprobs.content or None
-        # A refusal is what the model says instead of its content; the client has to read it all the same.
-        text = "" if delta is None else delta.content or delta.refusal or ""
+        text = ""
+        if delta is not None:
+            text = delta.content or ""
+            if (delta.reasoning_content or delta.reasoning) and (thought := delta.thought):
+                deltas.append(ReasoningDelta(thought, index))
+            if delta.refusal:
+                deltas.append(RefusalDelta(delta.refusal, index))
         if text or logprobs:
             deltas.append(TextDelta(text, index, logprobs))
+        if delta is not None and delta.tool_calls:
+            calls = self._calls.get(index) or self._calls.setdefault(index, Calls(index))
+            for piece in delta.tool_calls:
+                deltas += calls.add(piece)
         reason = choice.finish_reason
-        if not reason or index in self._ended:
-            return
+        if reason and index not in self._ended:
+            self._finish(index, reason, deltas)
+
+    def _finish(self, index: int, reason: str, deltas: list[Delta]) -> None:
         if reason in CUT_REASONS:
             self.failure = self.cut(f"broke off ({reason})")
             return
         self._ended.add(index)
-        deltas.append(Finish(FINISH_REASONS.get(reason, "stop"), index))
+        canonical = FINISH_REASONS.get(reason, "stop")
+        if (calls := self._calls.get(index)) is not None:
+            deltas += calls.end()
+            if canonical == "stop" and calls:
+                # OpenAI's own word after a call that `tool_choice` forced, and Ollama's after any.
+                canonical = "tool_calls"
+        deltas.append(Finish(canonical, index))

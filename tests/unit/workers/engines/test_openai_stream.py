@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from schemas.chunks import Delta, Finish, TextDelta, UsageReport
+from schemas.chunks import Delta, Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, UsageReport
 from schemas.errors import (
     ContextLengthExceeded,
     EngineFailed,
@@ -73,9 +73,148 @@ def test_a_second_finish_of_a_choice_is_not_passed_on() -> None:
     assert deltas == [Finish("stop")]
 
 
-def test_a_refusal_reaches_the_reader() -> None:
+def test_a_refusal_is_told_from_an_answer() -> None:
     deltas, _ = deltas_of(chunk({"index": 0, "delta": {"refusal": "I can't"}}) + finish() + DONE)
-    assert deltas[0] == TextDelta("I can't")
+    assert deltas[0] == RefusalDelta("I can't")
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"reasoning_content": "Hm."},
+        {"reasoning": "Hm."},
+        {"reasoning": "Hm.", "reasoning_content": "Hm.", "reasoning_details": [{"type": "reasoning.text"}]},
+        {"reasoning_content": "Hm.", "content": ""},
+        {"reasoning_content": "Hm.", "content": None, "tool_calls": []},
+    ],
+)
+def test_reasoning_by_any_of_its_names_is_reasoning(delta: dict[str, object]) -> None:
+    deltas, _ = deltas_of(chunk({"index": 0, "delta": delta}) + text("4") + finish() + DONE)
+    assert deltas == [ReasoningDelta("Hm."), TextDelta("4"), Finish("stop")]
+
+
+def test_reasoning_does_not_swallow_the_content_beside_it() -> None:
+    both = chunk({"index": 0, "delta": {"reasoning_content": "Hm.", "content": "4"}})
+    assert deltas_of(both + finish() + DONE)[0] == [ReasoningDelta("Hm."), TextDelta("4"), Finish("stop")]
+
+
+def test_reasoning_may_come_again_between_what_is_said() -> None:
+    stream = b"".join(
+        chunk({"index": 0, "delta": {field: piece}})
+        for field, piece in [("reasoning", "a"), ("content", "b"), ("reasoning", "c"), ("content", "d")]
+    )
+    assert deltas_of(stream + finish() + DONE)[0] == [
+        ReasoningDelta("a"),
+        TextDelta("b"),
+        ReasoningDelta("c"),
+        TextDelta("d"),
+        Finish("stop"),
+    ]
+
+
+def test_reasoning_that_is_no_text_is_passed_over() -> None:
+    deltas, failure = deltas_of(chunk({"index": 0, "delta": {"reasoning": {"a": 1}, "content": "4"}}) + finish() + DONE)
+    assert (deltas, failure) == ([TextDelta("4"), Finish("stop")], None)
+
+
+def test_an_empty_list_of_calls_does_not_swallow_the_text() -> None:
+    deltas, _ = deltas_of(chunk({"index": 0, "delta": {"content": "Hi", "tool_calls": []}}) + finish() + DONE)
+    assert deltas == [TextDelta("Hi"), Finish("stop")]
+
+
+def called(*pieces: dict[str, object], choice: int = 0) -> bytes:
+    return chunk({"index": choice, "delta": {"tool_calls": list(pieces)}})
+
+
+def piece(index: int | None = 0, arguments: str | None = None, **fields: str | None) -> dict[str, object]:
+    name = fields.pop("name", None)
+    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
+    return {**({} if index is None else {"index": index}), **fields, "function": function}
+
+
+def test_a_stream_may_open_with_a_call() -> None:
+    stream = (
+        called(piece(0, "", id="call_1", type="function", name="f"))
+        + called(piece(0, '{"a"'))
+        + called(piece(0, ": 1}"))
+        + finish("tool_calls")
+    )
+    assert deltas_of(stream + DONE)[0] == [
+        ToolCallDelta(0, "", "call_1", "f"),
+        ToolCallDelta(0, '{"a"'),
+        ToolCallDelta(0, ": 1}"),
+        Finish("tool_calls"),
+    ]
+
+
+def test_calls_are_kept_apart_by_their_index() -> None:
+    stream = called(piece(0, "{", id="x", name="f"), piece(1, "[", id="y", name="g")) + called(
+        piece(1, "]"), piece(0, "}")
+    )
+    assert deltas_of(stream + finish("tool_calls") + DONE)[0][:-1] == [
+        ToolCallDelta(0, "{", "x", "f"),
+        ToolCallDelta(1, "[", "y", "g"),
+        ToolCallDelta(1, "]"),
+        ToolCallDelta(0, "}"),
+    ]
+
+
+@pytest.mark.parametrize("index", [0, None])
+def test_whole_calls_that_all_have_the_same_index_or_none_are_calls_of_their_own(index: int | None) -> None:
+    stream = called(piece(index, "{}", id="x", name="f")) + called(piece(index, "[]", id="y", name="f"))
+    assert deltas_of(stream + finish("stop") + DONE)[0] == [
+        ToolCallDelta(0, "{}", "x", "f"),
+        ToolCallDelta(1, "[]", "y", "f"),
+        Finish("tool_calls"),
+    ]
+
+
+def test_an_id_and_a_name_that_come_with_every_piece_are_one_call() -> None:
+    stream = called(piece(0, "{", id="x", name="f")) + called(piece(0, "}", id="x", name="f"))
+    assert deltas_of(stream + finish() + DONE)[0][:-1] == [ToolCallDelta(0, "{", "x", "f"), ToolCallDelta(0, "}")]
+
+
+def test_an_id_made_anew_for_every_piece_is_one_call() -> None:
+    stream = called(piece(0, "{", id="x", name="f")) + called(piece(0, "}", id="z"))
+    assert deltas_of(stream + finish() + DONE)[0][:-1] == [ToolCallDelta(0, "{", "x", "f"), ToolCallDelta(0, "}")]
+
+
+def test_a_call_without_an_id_gets_one_of_its_own() -> None:
+    stream = called(piece(0, "{}", name="f"), piece(1, "{}", name="f", id="")) + finish("tool_calls")
+    first, second, _ = deltas_of(stream + DONE)[0]
+    assert isinstance(first, ToolCallDelta)
+    assert isinstance(second, ToolCallDelta)
+    assert first.id != second.id
+    assert all(call.id and call.id.startswith("call_") for call in (first, second))
+
+
+def test_a_call_without_index_or_id_goes_on_with_the_last() -> None:
+    stream = called(piece(None, "{", id="x", name="f")) + called(piece(None, "}")) + called(piece(None, "{}", name="g"))
+    first, more, second, _ = deltas_of(stream + finish() + DONE)[0]
+    assert (first, more) == (ToolCallDelta(0, "{", "x", "f"), ToolCallDelta(0, "}"))
+    assert isinstance(second, ToolCallDelta)
+    assert (second.index, second.name, second.arguments) == (1, "g", "{}")
+
+
+def test_arguments_before_the_name_wait_for_it() -> None:
+    stream = called(piece(0, "{", id="x")) + called(piece(0, "}", name="f")) + finish()
+    assert deltas_of(stream + DONE)[0] == [ToolCallDelta(0, "{}", "x", "f"), Finish("tool_calls")]
+
+
+def test_half_formed_arguments_pass_as_they_are() -> None:
+    stream = called(piece(0, '{"city": "Par', id="x", name="f")) + finish("length")
+    assert deltas_of(stream + DONE)[0] == [ToolCallDelta(0, '{"city": "Par', "x", "f"), Finish("length")]
+
+
+def test_calls_of_several_choices_are_counted_apart() -> None:
+    stream = called(piece(0, "1", id="x", name="f")) + called(piece(0, "2", id="y", name="f"), choice=1)
+    deltas, _ = deltas_of(stream + finish("tool_calls", 0) + finish("tool_calls", 1) + DONE, choices=2)
+    assert deltas[:2] == [ToolCallDelta(0, "1", "x", "f", 0), ToolCallDelta(0, "2", "y", "f", 1)]
+
+
+def test_text_before_a_call_stays() -> None:
+    stream = text("Let me see.") + called(piece(0, "{}", id="x", name="f")) + finish("tool_calls")
+    assert deltas_of(stream + DONE)[0][0] == TextDelta("Let me see.")
 
 
 @pytest.mark.parametrize(
@@ -138,6 +277,43 @@ def test_usage_without_details_and_with_nulls() -> None:
     )
     deltas, _ = deltas_of(finish() + sent + DONE)
     assert deltas[-1] == UsageReport(Usage(5, 0))
+
+
+@pytest.mark.parametrize(
+    ("sent", "excluded", "counted"),
+    [
+        # OpenAI
+        (
+            {"prompt_tokens": 100, "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 30}},
+            False,
+            Usage(100, 9, 60, cache_written_input_tokens=30),
+        ),
+        # vLLM
+        (
+            {"prompt_tokens": 100, "prompt_tokens_details": {"cached_tokens": 0, "created_cache_tokens": 30}},
+            False,
+            Usage(100, 9, cache_written_input_tokens=30),
+        ),
+        # DeepSeek
+        ({"prompt_tokens": 100, "prompt_cache_hit_tokens": 40}, False, Usage(100, 9, 40)),
+        # DigitalOcean, for one of Anthropic's models: prompt_tokens has none of the 1,043 that were cached.
+        (
+            {
+                "prompt_tokens": 14,
+                "prompt_tokens_details": {"cached_tokens": 0},
+                "cache_created_input_tokens": 1043,
+                "cache_creation": {"ephemeral_1h_input_tokens": 43, "ephemeral_5m_input_tokens": 1000},
+                "cache_read_input_tokens": 0,
+            },
+            True,
+            Usage(1057, 9, 0, cache_written_input_tokens=1043, cache_written_1h_input_tokens=43),
+        ),
+    ],
+)
+def test_what_a_cache_had_is_counted_once(sent: dict[str, object], excluded: bool, counted: Usage) -> None:
+    fold = ChatStream("m", 1, input_excludes_cache=excluded)
+    deltas = fold.feed(finish() + event({"choices": [], "usage": {"completion_tokens": 9, **sent}}) + DONE)
+    assert deltas[-1] == UsageReport(counted)
 
 
 def test_of_continuous_usage_one_report_a_batch_is_enough() -> None:
