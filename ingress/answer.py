@@ -6,7 +6,7 @@ Whatever happens to the connection, the submission is handed back: a client that
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from starlette.responses import Response
@@ -22,6 +22,8 @@ from schemas.errors import Cancelled, ErrorData
 
 PING: Final = b": ping\n\n"
 OVERHEAD_HEADER: Final = "x-penstock-overhead-ms"
+
+Keep = Callable[[], Awaitable[None]]
 
 
 class Writer(Protocol):
@@ -88,11 +90,20 @@ class Answer(Response, ABC):
 
 
 class WholeAnswer(Answer):
+    """`keep` is awaited when the reply is complete, before it is sent."""
+
     def __init__(
-        self, submitter: Submitter, submission: Submission, request_id: str, started: float, fold: Fold
+        self,
+        submitter: Submitter,
+        submission: Submission,
+        request_id: str,
+        started: float,
+        fold: Fold,
+        keep: Keep | None = None,
     ) -> None:
         super().__init__(submitter, submission, request_id, started)
         self._fold = fold
+        self._keep = keep
 
     async def _answer(self, send: Send) -> None:
         while True:
@@ -104,19 +115,31 @@ class WholeAnswer(Answer):
             await self._refuse(send, self._fold.error)
             return
         body = self._fold.reply()
+        if self._keep is not None:
+            await self._keep()
         metrics.CHUNKS.labels(self._model).inc()
         await self._start(send, 200, {"content-type": "application/json", "content-length": str(len(body))})
         await send({"type": "http.response.body", "body": body})
 
 
 class StreamedAnswer(Answer):
-    """Holds the status back until there is a chunk, an error or a ping."""
+    """Holds the status back until there is a chunk, an error or a ping.
+
+    `keep` is awaited when the last event is written, before it is sent.
+    """
 
     def __init__(
-        self, submitter: Submitter, submission: Submission, request_id: str, started: float, writer: Writer
+        self,
+        submitter: Submitter,
+        submission: Submission,
+        request_id: str,
+        started: float,
+        writer: Writer,
+        keep: Keep | None = None,
     ) -> None:
         super().__init__(submitter, submission, request_id, started)
         self._writer = writer
+        self._keep = keep
         self._begun = False
         self._relayed = metrics.CHUNKS.labels(submission.job.model)
 
@@ -134,6 +157,8 @@ class StreamedAnswer(Answer):
             end = chunks[-1] if chunks and isinstance(chunks[-1], Ended) else None
             self._count(chunks, end)
             body = self._writer.write(chunks) if chunks else PING
+            if end is not None and self._keep is not None:
+                await self._keep()
             await send({"type": "http.response.body", "body": body, "more_body": end is None})
             if end is not None:
                 break

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
@@ -14,12 +15,16 @@ from ingress.errors import openai_error
 from ingress.limits import LimitReached
 from ingress.metrics import ERRORS
 from ingress.observed import Observed
-from ingress.routes import chat, health, models, usage
+from ingress.routes import chat, health, models, responses, usage
 from schemas.errors import ErrorData, InvalidRequest, InvalidValue, PenstockError
 from schemas.wire.openai_chat import ChatCompletionRequest
+from schemas.wire.openai_responses import ResponsesRequest
 
 CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed", 408: "request_timeout"}
 """What the framework's own refusals are called."""
+
+BODIES: Final[tuple[type[BaseModel], ...]] = (ChatCompletionRequest, ResponsesRequest)
+"""What routes read themselves, so that the framework does not know of it."""
 
 LONGEST_PATH: Final = 200
 """Characters of a path that an error repeats."""
@@ -44,7 +49,7 @@ def create_app(door: Door) -> FastAPI:
     settings = door.settings
     app = FastAPI(title="Penstock", version="0.1.0", redirect_slashes=False)
     app.state.door = door
-    for routes in (chat, models, usage, health):
+    for routes in (chat, responses, models, usage, health):
         app.include_router(routes.router)
     app.add_exception_handler(PenstockError, _answer_penstock)
     app.add_exception_handler(HTTPException, _answer_http)
@@ -98,9 +103,12 @@ def _describe_hand_parsed_bodies(app: FastAPI) -> None:
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
             schemas = document().setdefault("components", {}).setdefault("schemas", {})
-            schema = ChatCompletionRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(schema.pop("$defs", {}))
-            schemas["ChatCompletionRequest"] = schema
+            for body in BODIES:
+                # Each dialect has a Message of its own.
+                own = f"{body.__name__}."
+                schema = body.model_json_schema(ref_template=f"#/components/schemas/{own}{{model}}")
+                schemas.update({own + name: inner for name, inner in schema.pop("$defs", {}).items()})
+                schemas[body.__name__] = schema
         return document()
 
     app.openapi = described  # type: ignore[method-assign]

@@ -12,6 +12,8 @@ from starlette.requests import Request
 
 from ingress import metrics
 from ingress.auth import KeyCache, authorize, credential
+from ingress.background import Background
+from ingress.expiry import expire
 from ingress.lanes import LaneBoard
 from ingress.networks import client_address
 from ingress.relay import Relay
@@ -21,6 +23,7 @@ from schemas.access import KEYS_CHANNEL, AccessKey
 from schemas.catalog import Catalog
 from schemas.errors import Overloaded
 from schemas.lanes import LANES_CHANNEL
+from storage.background import BackgroundJobs
 from storage.catalog import catalog_files, load_catalog
 from storage.database import Database
 from storage.kafka import LogProducer
@@ -31,6 +34,7 @@ from storage.line import Line
 from storage.objects import ObjectFolder
 from storage.observe.tracing import Tracing
 from storage.replies import reply_channel
+from storage.responses import ResponseStore
 from storage.settings import ObserveSettings, StorageSettings
 from storage.subscription import Subscription
 
@@ -53,6 +57,8 @@ class Door:
     keys: KeyCache
     ledger: Ledger
     submitter: Submitter
+    responses: ResponseStore
+    background: Background
     tracing: Tracing
 
     def __init__(self, storage: StorageSettings, settings: IngressSettings, observe: ObserveSettings) -> None:
@@ -140,6 +146,9 @@ class Door:
         opening.callback(ticking.cancel)
 
         objects = ObjectFolder(self._storage.objects)
-        self.submitter = Submitter(
-            self.settings, self._reply_to, relay, lanes, LimitStore(line), line, producer, objects
-        )
+        limits = LimitStore(line)
+        self.submitter = Submitter(self.settings, self._reply_to, relay, lanes, limits, line, producer, objects)
+        self.responses = ResponseStore(objects, self.settings.responses_days)
+        self.background = Background(BackgroundJobs(line), self.responses, limits, line)
+        for name, work in (("background", self.background.look_after()), ("expiry", expire(self.responses))):
+            opening.callback(asyncio.create_task(work, name=name).cancel)

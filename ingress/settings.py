@@ -1,5 +1,7 @@
 """What the ingress reads from its environment, besides where bytes rest."""
 
+from typing import Literal
+
 from pydantic import Field, IPvAnyNetwork
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -28,6 +30,10 @@ class IngressSettings(BaseSettings):
     stall_s: float = Field(60, ge=1, description="How long a client may read nothing of its answer until it is cut")
     body_s: float = Field(60, gt=0, description="How long a client may take to send its request's body")
     key_ttl_s: float = Field(60, gt=0, description="Age at which a cached access key is looked up again")
+    responses_days: int = Field(30, ge=1, description="How long stored responses are kept")
+    responses_dialect: Literal["openai", "open_responses"] = Field(
+        "openai", description="Whose events /v1/responses sends where the two differ"
+    )
     drain_s: float = Field(8, ge=0, description="How long a stopping ingress waits for its open requests")
 
     def default_limits(self) -> Limits:

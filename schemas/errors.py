@@ -5,6 +5,7 @@
     │   ├── InvalidValue        invalid_value             400
     │   ├── UnsupportedParameter unsupported_parameter    400
     │   ├── ContextLengthExceeded context_length_exceeded 400
+    │   ├── PreviousResponseNotFound previous_response_not_found 400
     │   └── BodyTooLarge        request_too_large         413
     ├── Unauthenticated         invalid_api_key           401
     ├── Forbidden               permission_denied         403
@@ -72,6 +73,12 @@ class UnsupportedParameter(InvalidRequest):
 
 class ContextLengthExceeded(InvalidRequest):
     code = "context_length_exceeded"
+
+
+class PreviousResponseNotFound(InvalidRequest):
+    """OpenAI's own code and status, for its clients to know it by."""
+
+    code = "previous_response_not_found"
 
 
 class BodyTooLarge(InvalidRequest):

@@ -166,6 +166,11 @@ async def cancel(line: Line, job_id: str, lane: str, deadline_ms: int) -> bool:
     return bool(await line.run(CANCEL, key, deadline_ms + KEEP_AFTER_END_MS, cancel_channel(lane), job_id))
 
 
+async def started(line: Line, job_id: str) -> bool:
+    """Whether a worker has taken the job; False again some time after its end."""
+    return bool(await line.call("HEXISTS", _key(job_id), "attempts"))
+
+
 def _let_go(future: asyncio.Future[Reply]) -> None:
     if not future.cancelled():
         future.exception()

@@ -41,7 +41,8 @@ class StoredResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     """A response as its account may read it again.
 
     `body` is the object in JSON. `history` is all that was said before `input`, both as items. A background response
-    keeps its `ticket` until its end and, after it, the encoded `chunks` that its stream can be made from again.
+    has its `ticket` until its end and, after it, `ended_at_s` and the encoded `chunks` that its stream can be made
+    from again.
     """
 
     id: str
@@ -51,6 +52,7 @@ class StoredResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     history: Items = []
     ticket: Ticket | None = None
     chunks: bytes | None = None
+    ended_at_s: int = 0
 
 
 ENCODER: Final = msgspec.msgpack.Encoder()

@@ -33,8 +33,12 @@ def response_id(job_id: str) -> str:
     return RESPONSE_PREFIX + job_id.removeprefix(JOB_PREFIX)
 
 
+def response_number(response_id: str) -> str:
+    return response_id.removeprefix(RESPONSE_PREFIX)
+
+
 def job_id(response_id: str) -> str:
-    return JOB_PREFIX + response_id.removeprefix(RESPONSE_PREFIX)
+    return JOB_PREFIX + response_number(response_id)
 
 
 def head(request: ResponsesRequest, model_id: str, job_id: str, created: int, *, store: bool) -> Head:
