@@ -46,7 +46,7 @@ def bounds(report: Report) -> Sequence[Bound]:
         Bound("requests that failed", "", failed + report.growth.failed, most=0),
         Bound("idle stack's memory, without weights", "MB", report.idle_bytes / MEGABYTE, most=900),
         Bound("idle stack's CPU", "% of a core", 100 * sum(report.idle_cpu_shares.values()), most=10),
-        Bound("ready, not the first time", "s", report.up_s[-1], most=10),
+        *[Bound("ready, not the first time", "s", up_s, most=10) for up_s in report.up_s[1:]],
         *_growth(report),
     ]
 
