@@ -27,3 +27,16 @@ async def everything(bootstrap: str, topic: str) -> list[bytes]:
             values += [record.value for record in records]
     await consumer.stop()
     return values
+
+
+async def uncommitted(bootstrap: str, group: str, topic: str, partitions: int) -> int:
+    """Messages that a consumer which came now would be given."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    left = 0
+    for number in range(partitions):
+        partition = TopicPartition(topic, number)
+        end = (await consumer.end_offsets([partition]))[partition]
+        left += end - (await consumer.committed(partition) or 0)
+    await consumer.stop()
+    return left

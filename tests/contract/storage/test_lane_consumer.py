@@ -9,7 +9,7 @@ from aiokafka.errors import CommitFailedError
 
 from storage.kafka import LogProducer
 from storage.lane_consumer import LaneConsumer, Taken
-from tests.contract.storage.log import made_topic
+from tests.contract.storage.log import made_topic, uncommitted
 from tests.waiting import eventually
 
 Opening = Callable[..., contextlib.AbstractAsyncContextManager[LaneConsumer]]
@@ -36,7 +36,7 @@ async def wide_topic(kafka: str) -> str:
 @pytest.fixture
 def consuming(kafka: str) -> Opening:
     @contextlib.asynccontextmanager
-    async def opened(topic: str, instance: str, **more: float) -> AsyncIterator[LaneConsumer]:
+    async def opened(topic: str, instance: str | None, **more: float) -> AsyncIterator[LaneConsumer]:
         consumer = LaneConsumer(kafka, topic, f"{topic}.group", instance, **more)
         await consumer.open()
         try:
@@ -52,14 +52,6 @@ async def take(consumer: LaneConsumer, count: int) -> list[Taken]:
     async with asyncio.timeout(15):
         while len(found) < count:
             found += await consumer.take(count - len(found))
-    return found
-
-
-async def take_all(consumer: LaneConsumer) -> list[Taken]:
-    """What comes until nothing comes for a second."""
-    found: list[Taken] = []
-    while batch := await consumer.take(100):
-        found += batch
     return found
 
 
@@ -81,7 +73,7 @@ async def test_it_takes_no_more_than_it_is_told(producer: LogProducer, topic: st
 
 
 async def test_only_what_is_done_without_a_gap_is_committed(
-    producer: LogProducer, topic: str, consuming: Opening
+    kafka: str, producer: LogProducer, topic: str, consuming: Opening
 ) -> None:
     await fill(producer, topic, 10)
     async with consuming(topic, "a") as consumer:
@@ -95,8 +87,7 @@ async def test_only_what_is_done_without_a_gap_is_committed(
         assert numbers(again) == order[3:]
         for each in again:
             consumer.done(each)
-    async with consuming(topic, "a") as consumer:
-        assert await consumer.take(10) == []
+    assert await uncommitted(kafka, f"{topic}.group", topic, 1) == 0
 
 
 async def test_a_killed_consumer_has_its_partitions_back_at_once_under_its_old_name(
@@ -120,7 +111,7 @@ async def test_a_killed_consumer_has_its_partitions_back_at_once_under_its_old_n
 
 
 async def test_when_another_worker_joins_and_leaves_nothing_is_lost_and_nothing_done_comes_again(
-    producer: LogProducer, wide_topic: str, consuming: Opening
+    kafka: str, producer: LogProducer, wide_topic: str, consuming: Opening
 ) -> None:
     """Jobs under way when the partitions move come to somebody once more; those that were done before do not."""
     done: list[int] = []
@@ -150,7 +141,7 @@ async def test_when_another_worker_joins_and_leaves_nothing_is_lost_and_nothing_
         first = asyncio.create_task(work(a, stop))
         feeding = asyncio.create_task(feed())
         leave = asyncio.Event()
-        async with consuming(wide_topic, "b") as b:
+        async with consuming(wide_topic, None) as b:
             second = asyncio.create_task(work(b, leave))
             await eventually(lambda: b._consumer.assignment() and len(done) > 200, within_s=20)
             leave.set()
@@ -161,8 +152,7 @@ async def test_when_another_worker_joins_and_leaves_nothing_is_lost_and_nothing_
         await first
     assert sorted(done) == list(range(600))
     assert len(repeated) <= 100
-    async with consuming(wide_topic, "a") as consumer:
-        assert await take_all(consumer) == []
+    assert await uncommitted(kafka, f"{wide_topic}.group", wide_topic, 4) == 0
 
 
 async def test_what_is_done_after_its_partition_was_lost_is_not_committed_by_the_loser(
@@ -185,7 +175,7 @@ async def failing(_: object) -> None:
 
 
 async def test_a_commit_that_failed_is_made_good_by_the_next(
-    producer: LogProducer, topic: str, consuming: Opening, caplog: pytest.LogCaptureFixture
+    kafka: str, producer: LogProducer, topic: str, consuming: Opening, caplog: pytest.LogCaptureFixture
 ) -> None:
     await fill(producer, topic, 4)
     async with consuming(topic, "a") as consumer:
@@ -196,12 +186,11 @@ async def test_a_commit_that_failed_is_made_good_by_the_next(
             await consumer.commit()
         assert "commit_failed" in caplog.text
         await consumer.commit()
-    async with consuming(topic, "a") as consumer:
-        assert await consumer.take(10) == []
+    assert await uncommitted(kafka, f"{topic}.group", topic, 1) == 0
 
 
 async def test_a_full_worker_that_rests_stays_in_the_group_and_loses_nothing(
-    producer: LogProducer, topic: str, consuming: Opening
+    kafka: str, producer: LogProducer, topic: str, consuming: Opening
 ) -> None:
     """aiokafka#848: longer than the poll interval without taking anything."""
     await fill(producer, topic, 50)
@@ -217,8 +206,7 @@ async def test_a_full_worker_that_rests_stays_in_the_group_and_loses_nothing(
         assert sorted(numbers(taken)) == list(range(50))
         for each in taken:
             consumer.done(each)
-    async with consuming(topic, "a") as consumer:
-        assert await consumer.take(10) == []
+    assert await uncommitted(kafka, f"{topic}.group", topic, 1) == 0
 
 
 async def test_what_came_while_it_rested_is_taken_first_and_no_more_than_asked(
@@ -237,7 +225,7 @@ async def test_what_came_while_it_rested_is_taken_first_and_no_more_than_asked(
 async def test_opening_returns_though_there_are_more_workers_than_partitions(topic: str, consuming: Opening) -> None:
     async with consuming(topic, "a") as a, asyncio.timeout(20):
         polling = asyncio.create_task(take_forever(a))
-        async with consuming(topic, "b") as b:
+        async with consuming(topic, None) as b:
             assert await b.take(1) == []
             assert await b.lag() == 0
         polling.cancel()
