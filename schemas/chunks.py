@@ -93,11 +93,15 @@ class UsageReport(msgspec.Struct, frozen=True, array_like=True, tag="u"):
 
 
 class Ended(msgspec.Struct, frozen=True, array_like=True, tag="e"):
-    """The last chunk of every job, made by the worker and by nobody else."""
+    """The last chunk of every job, made by the worker and by nobody else.
+
+    `counted_tokens` is what a job that only measures a prompt has to tell; it uses nothing.
+    """
 
     end: End
     usage: Usage
     error: ErrorData | None = None
+    counted_tokens: int | None = None
 
 
 OutputDelta = TextDelta | RefusalDelta | ReasoningDelta | Signature | RedactedReasoning | ToolCallDelta | OpaquePiece

@@ -17,6 +17,9 @@ class Stored(msgspec.Struct, frozen=True, tag="stored"):
 
 Work = Chat | Stored
 
+COUNT_TOKENS: Final = "count_tokens"
+"""The operation of a job whose chat is not to be continued but measured."""
+
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One accepted request.

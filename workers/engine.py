@@ -27,3 +27,10 @@ class Bounded(Protocol):
 
     @property
     def slots(self) -> int: ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """An engine that tells how many tokens a chat's input is, without running it; raises as `generate` does."""
+
+    async def count_tokens(self, chat: Chat) -> int: ...

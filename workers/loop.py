@@ -11,7 +11,7 @@ from schemas.catalog import Catalog
 from schemas.chat import Chat
 from schemas.chunks import Ended, Frame
 from schemas.errors import InternalError, ModelNotFound, Undecidable, WorkerLost
-from schemas.jobs import DECODER, WORK_DECODER, Job, Stored
+from schemas.jobs import COUNT_TOKENS, DECODER, WORK_DECODER, Job, Stored
 from schemas.usage import Usage
 from storage.jobs import Claim, Claimed, JobRecords
 from storage.lane_consumer import LaneConsumer, Taken
@@ -19,6 +19,7 @@ from storage.objects import ObjectFolder
 from storage.observe.tracing import Tracing, traceparent_of
 from storage.replies import Outboxes
 from workers import metrics
+from workers.count import Counting, counted
 from workers.engine import TextEngine
 from workers.gate import Refusal, admit
 from workers.outcome import EVENT_DECODER, Outcome, now_ms
@@ -204,10 +205,13 @@ class LaneLoop:
             log.exception("job_cannot_run", extra={"job_id": job.id, "model": job.model})
             lost = InternalError("The worker's catalogue or storage lacks what this request needs.")
             return Outcome("failed", Usage(), attempt, lost)
+        counts = job.operation == COUNT_TOKENS
+        engine = Counting(engine) if counts else engine
         run = Attempt(job, chat, attempt, engine=engine, tries=model.attempts, reply=reply)
         try:
             with self._tracing.span("run", traceparent_of(taken.headers), job_id=job.id, model=job.model):
-                return await run.run(self._runs, self._records)
+                outcome = await run.run(self._runs, self._records)
+            return counted(outcome) if counts and outcome is not None else outcome
         finally:
             self._running.dec()
 

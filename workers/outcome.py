@@ -26,9 +26,11 @@ class Outcome:
     first_chunk_ms: int | None = None
     engine_ms: float = 0.0
     poison: bool = False
+    counted_tokens: int | None = None
 
     def ended(self) -> Ended:
-        return Ended(self.end, self.usage, self.error.data() if self.error is not None else None)
+        error = self.error.data() if self.error is not None else None
+        return Ended(self.end, self.usage, error, self.counted_tokens)
 
     def event(self, job: Job) -> UsageEvent:
         ended_at_ms = now_ms()
