@@ -15,15 +15,16 @@ from ingress.errors import openai_error
 from ingress.limits import LimitReached
 from ingress.metrics import ERRORS
 from ingress.observed import Observed
-from ingress.routes import chat, health, models, responses, usage
+from ingress.routes import chat, completions, health, models, responses, usage
 from schemas.errors import ErrorData, InvalidRequest, InvalidValue, PenstockError
 from schemas.wire.openai_chat import ChatCompletionRequest
+from schemas.wire.openai_completions import CompletionRequest
 from schemas.wire.openai_responses import ResponsesRequest
 
 CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed", 408: "request_timeout"}
 """What the framework's own refusals are called."""
 
-BODIES: Final[tuple[type[BaseModel], ...]] = (ChatCompletionRequest, ResponsesRequest)
+BODIES: Final[tuple[type[BaseModel], ...]] = (ChatCompletionRequest, CompletionRequest, ResponsesRequest)
 """What routes read themselves, so that the framework does not know of it."""
 
 LONGEST_PATH: Final = 200
@@ -49,7 +50,7 @@ def create_app(door: Door) -> FastAPI:
     settings = door.settings
     app = FastAPI(title="Penstock", version="0.1.0", redirect_slashes=False)
     app.state.door = door
-    for routes in (chat, responses, models, usage, health):
+    for routes in (chat, completions, responses, models, usage, health):
         app.include_router(routes.router)
     app.add_exception_handler(PenstockError, _answer_penstock)
     app.add_exception_handler(HTTPException, _answer_http)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ingress.abilities import Ask, check_abilities
-from ingress.rules import check_rule
+from ingress.rules import check_parameters
 from ingress.tokens import MOST_BYTES_PER_TOKEN, text_bytes
 from ingress.translate.openai_responses import LOGPROBS, Placed, part_place
 from ingress.turns import check_turns
@@ -104,26 +104,14 @@ def check_conversation(model: Model, request: ResponsesRequest, placed: Sequence
 
 
 def _check_sampling(model: Model, request: ResponsesRequest) -> None:
-    rules = model.rules()
-    for name, rule_name in SAMPLING.items():
-        value = getattr(request, name)
-        if value is None:
-            continue
-        rule = rules.get(rule_name)
-        if rule is not None:
-            check_rule(name, value, rule)
-        elif not (name in ASKS_NOTHING and ASKS_NOTHING[name](value)):
-            accepted = ", ".join(sorted(each for each, rule in SAMPLING.items() if rule in rules))
-            raise UnsupportedParameter(
-                f"The model '{model.id}' does not accept '{name}'. Of its kind it accepts: {accepted}.", param=name
-            )
+    check_parameters(model, request, SAMPLING, ASKS_NOTHING)
     asked = request.max_output_tokens
     if asked is not None and asked > model.max_output_tokens:
         raise InvalidValue(
             f"'max_output_tokens' should be at most {model.max_output_tokens} for the model '{model.id}'; got {asked}.",
             param="max_output_tokens",
         )
-    if LOGPROBS in (request.include or ()) and "logprobs" not in rules:
+    if LOGPROBS in (request.include or ()) and "logprobs" not in model.rules():
         raise UnsupportedParameter(f"The model '{model.id}' has no logprobs to include.", param="include")
 
 

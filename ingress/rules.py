@@ -1,9 +1,36 @@
-"""A parameter held to its rule in a model's row, whichever dialect it came in."""
+"""Parameters held to their rules in a model's row, whichever dialect they came in."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from schemas.errors import InvalidValue
+from pydantic import BaseModel
+
+from schemas.catalog import Model
+from schemas.errors import InvalidValue, UnsupportedParameter
 from schemas.parameters import Rule
+
+
+def check_parameters(
+    model: Model, request: BaseModel, rules_of: Mapping[str, str], asks_nothing: Mapping[str, Callable[[Any], bool]]
+) -> None:
+    """Return if `model` has a rule for each parameter of `rules_of` that is given, and it is within it.
+
+    `rules_of` says which rule each is held to; a value that `asks_nothing` needs none. Raises UnsupportedParameter or
+    InvalidValue, for the first one.
+    """
+    rules = model.rules()
+    for name, rule_name in rules_of.items():
+        value = getattr(request, name)
+        if value is None:
+            continue
+        rule = rules.get(rule_name)
+        if rule is not None:
+            check_rule(name, value, rule)
+        elif not (name in asks_nothing and asks_nothing[name](value)):
+            accepted = ", ".join(sorted(each for each, rule in rules_of.items() if rule in rules)) or "none"
+            raise UnsupportedParameter(
+                f"The model '{model.id}' does not accept '{name}'. Of its kind it accepts: {accepted}.", param=name
+            )
 
 
 def check_rule(name: str, value: Any, rule: Rule) -> None:
