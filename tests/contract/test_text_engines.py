@@ -15,7 +15,7 @@ from schemas.chunks import Delta, Finish, TextDelta, UsageReport
 from schemas.errors import ContextLengthExceeded, InvalidRequest, PenstockError
 from tests import anthropic_upstream as messages
 from tests.upstream import DONE, Reply, Upstream, chunk, finish, refusal, text, usage
-from workers.engine import TextEngine
+from workers.engine import CountsTokens, TextEngine
 from workers.registry import Starts, build
 
 CONTEXT_TOKENS: Final = 8192
@@ -23,6 +23,8 @@ END_OF_TURN: Final = {"2": -100.0}
 """SmolLM2's <|im_end|> forbidden: the model goes on for as long as it may, here the better part of a minute."""
 
 LOGPROB: Final = {"token": "1", "logprob": -0.1, "bytes": [49]}
+
+JSON: Final = {"Content-Type": "application/json"}
 
 UPSTREAM: Final[Mapping[str, Reply]] = {
     "whole": Reply([text("1"), text(", 2"), text(", 3"), finish("length"), usage(14, 3), DONE]),
@@ -45,6 +47,7 @@ UPSTREAM: Final[Mapping[str, Reply]] = {
         ]
     ),
     "endless": Reply([text("1"), asyncio.Event()]),
+    "count": Reply([b'{"count": 14, "max_model_len": 8192, "tokens": [1]}'], 200, JSON),
     "too long": refusal(400, {"message": "too long", "code": "context_length_exceeded"}),
 }
 
@@ -52,6 +55,7 @@ UPSTREAM: Final[Mapping[str, Reply]] = {
 ANTHROPIC_UPSTREAM: Final[Mapping[str, Reply]] = {
     "whole": messages.stream(messages.text(0, "1", ", 2", ", 3"), messages.end("max_tokens", 3), input_tokens=14),
     "endless": messages.stream(messages.text(0, "1"), [asyncio.Event()]),
+    "count": Reply([b'{"input_tokens": 14}'], 200, JSON),
     "too long": messages.refusal(400, "invalid_request_error", "prompt is too long: 8193 tokens > 8192 maximum"),
 }
 
@@ -220,3 +224,12 @@ async def test_closing_the_engine_ends_what_runs_with_an_error(subject: Subject)
     with pytest.raises(PenstockError):
         async for _ in batches:
             pass
+
+
+async def test_a_prompt_is_counted_as_it_is_when_it_runs(subject: Subject) -> None:
+    engine = subject.engine
+    assert isinstance(engine, CountsTokens)
+    subject.expect("count")
+    counted = await engine.count_tokens(chat(max_output_tokens=3))
+    deltas = await deltas_of(subject, "whole", chat(max_output_tokens=3))
+    assert counted == [delta.usage for delta in deltas if isinstance(delta, UsageReport)][-1].input_tokens

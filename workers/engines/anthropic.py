@@ -9,7 +9,7 @@ from schemas.catalog import Model
 from schemas.chat import Chat
 from schemas.chunks import Delta
 from schemas.dialects import ANTHROPIC_HEADERS
-from schemas.errors import PenstockError
+from schemas.errors import EngineFailed, PenstockError
 from workers.engines import anthropic_request, openai_errors, setup
 from workers.engines.anthropic_stream import MessagesStream
 from workers.engines.upstream import Upstream, checked_headers
@@ -32,6 +32,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
 
 
+class _Count(msgspec.Struct):
+    input_tokens: int
+
+
+COUNT: Final = msgspec.json.Decoder(_Count)
+
+
 class Anthropic:
     """One row's upstream."""
 
@@ -40,19 +47,31 @@ class Anthropic:
         self._model = model.id
         self._secret = secret
         self._betas = options.betas
+        self._most_tokens = model.max_output_tokens
         self._shape = anthropic_request.Shape(
             model.upstream_name, model.max_output_tokens, options.thinking, "prompt_cache" in model.abilities
         )
         key = {} if secret is None else _key(options, secret)
         own = {"anthropic-version": options.version, **key, **options.headers}
-        self._upstream = Upstream(model, "/messages", checked_headers(model, own), self._refused)
+        headers = checked_headers(model, own)
+        self._upstream = Upstream(model, "/messages", headers, self._refused)
+        self._counter = Upstream(model, "/messages/count_tokens", headers, self._refused)
 
     def generate(self, job_id: str, chat: Chat) -> AsyncGenerator[Sequence[Delta], None]:
         data = ENCODE(anthropic_request.body(self._shape, chat))
         return self._upstream.stream(job_id, data, MessagesStream(self._model, self._secret), self._headers(chat))
 
+    async def count_tokens(self, chat: Chat) -> int:
+        prompt = anthropic_request.prompt(self._shape, chat, chat.sampling.max_output_tokens or self._most_tokens)
+        body = await self._counter.answer(ENCODE(prompt), self._headers(chat))
+        try:
+            return COUNT.decode(body).input_tokens
+        except msgspec.DecodeError as exc:
+            raise EngineFailed(f"The engine of model '{self._model}' answered with what is no count.") from exc
+
     async def close(self) -> None:
         await self._upstream.close()
+        await self._counter.close()
 
     def _headers(self, chat: Chat) -> Mapping[str, str]:
         """The betas of the row and of the caller, as far as they can stand in a header."""

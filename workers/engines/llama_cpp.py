@@ -1,6 +1,7 @@
 """A GGUF model on llama.cpp, in the worker's own process and off its event loop."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
@@ -11,6 +12,7 @@ from schemas.chunks import Delta, UsageReport
 from schemas.errors import EngineUnavailable
 from schemas.usage import Usage
 from workers.engines import openai_request, setup
+from workers.engines.llama_count import PromptCounter
 from workers.engines.llama_server import LlamaServer, Options, load, model_file
 from workers.engines.llama_stream import ChoiceStream, total
 from workers.engines.mailbox import End, Mailbox
@@ -32,6 +34,7 @@ class LlamaCpp:
         self._shape = openai_request.Shape(model.upstream_name)
         self._threads = ThreadPoolExecutor(self._options.n_parallel, thread_name_prefix=f"llama {model.id}")
         self._server: LlamaServer | None = None
+        self._counter: PromptCounter | None = None
         self._open: set[Mailbox] = set()
         self._pending = 0
 
@@ -42,7 +45,14 @@ class LlamaCpp:
     async def start(self) -> None:
         """Loads the model. Raises SetupError."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.run_in_executor(None, load, self._model, self._options, self._path)
+        key = secrets.token_urlsafe(32)
+        self._server = server = await loop.run_in_executor(None, load, self._model, self._options, self._path, key)
+        self._counter = PromptCounter(self._model.id, server.listening_address, key)
+
+    async def count_tokens(self, chat: Chat) -> int:
+        if self._counter is None:
+            raise self._not_there()
+        return await self._counter.count(openai_request.encode(body_of(self._shape, self._model, chat, 0)))
 
     async def generate(self, job_id: str, chat: Chat) -> AsyncGenerator[Sequence[Delta], None]:
         loop = asyncio.get_running_loop()
@@ -88,7 +98,7 @@ class LlamaCpp:
 
     def _unload(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self._server = None
+        self._server = self._counter = None
 
     def _make_room(self, choices: int) -> None:
         if self._pending + choices > self._options.n_parallel + self._options.queue:
@@ -114,8 +124,11 @@ class LlamaCpp:
         if mailbox.closed:
             return
         if self._server is None:
-            raise EngineUnavailable(f"The engine of model '{self._model.id}' has not been started, or was closed.")
+            raise self._not_there()
         self._server.handle_chat_completions(body, lambda event: mailbox.put(choice, event))
+
+    def _not_there(self) -> EngineUnavailable:
+        return EngineUnavailable(f"The engine of model '{self._model.id}' has not been started, or was closed.")
 
     def _leave(self) -> None:
         self._pending -= 1

@@ -1,7 +1,6 @@
 """llama.cpp's server inside this process: loading it, and asking it from a thread."""
 
 import os
-import secrets
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,6 +44,9 @@ class LlamaServer(Protocol):
     held in between; once it returns True llama.cpp drops the task, at the latest after the running batch.
     """
 
+    @property
+    def listening_address(self) -> str: ...
+
     def handle_chat_completions(self, body: bytes, on_event: Callable[[bytes], bool]) -> None: ...
 
 
@@ -63,7 +65,7 @@ def model_file(model: Model, options: Options) -> Path:
     return path
 
 
-def load(model: Model, options: Options, path: Path) -> LlamaServer:
+def load(model: Model, options: Options, path: Path, key: str) -> LlamaServer:
     """The model in memory and ready; takes most of a second, so not on the event loop. Raises SetupError."""
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
@@ -75,9 +77,9 @@ def load(model: Model, options: Options, path: Path) -> LlamaServer:
     params.cache_ram_mib = 0
     # What goes wrong comes back as an error; llama.cpp's own log may hold prompts.
     params.verbosity = 0
-    # It always listens on a port of its own as well, which nobody is to use.
+    # It always listens on a port of its own as well, which nobody outside this process is to use.
     params.hostnames, params.port = ["127.0.0.1"], 0
-    params.api_keys = [secrets.token_urlsafe(32)]
+    params.api_keys = [key]
     params.endpoint_slots = params.ui = False
     try:
         return cast(LlamaServer, xllamacpp.Server(params))

@@ -42,10 +42,12 @@ _STATUS_OF_WORD: Final[Mapping[str, int]] = {
     "billing_error": 402,
     "permission_error": 403,
     "not_found_error": 404,
+    "request_too_large": 413,
     "NotFoundError": 404,
     "insufficient_quota": 429,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
+    "timeout_error": 504,
     "overloaded_error": 529,
 }
 

@@ -23,6 +23,8 @@ LINGER_S: Final = 1.0
 
 ERROR_BODY_BYTES: Final = 64 * 1024
 ERROR_BODY_S: Final = 5.0
+ANSWER_BYTES: Final = 16 * 1024 * 1024
+"""Of an answer that is no stream; vLLM gives every token of a prompt back beside their count."""
 
 
 class Fold(Protocol):
@@ -53,11 +55,16 @@ class Refused(Protocol):
 
 
 class Upstream:
-    """One row's address over one pool of connections. `headers` go with every request."""
+    """One row's address over one pool of connections. `headers` go with every request.
 
-    def __init__(self, model: Model, path: str, headers: Mapping[str, str], refused: Refused) -> None:
+    `path` comes after the address, or, `above_v1`, in place of its last `/v1`.
+    """
+
+    def __init__(
+        self, model: Model, path: str, headers: Mapping[str, str], refused: Refused, *, above_v1: bool = False
+    ) -> None:
         self._model = model.id
-        self._url = _url(model, path)
+        self._url = _url(model, path, above_v1)
         self._timeouts = model.timeouts
         self._headers = {
             "Accept": "text/event-stream",
@@ -111,6 +118,21 @@ class Upstream:
                 loop.call_later(LINGER_S, self._let_go, response)
             else:
                 self._let_go(response)
+
+    async def answer(self, data: bytes, headers: Mapping[str, str] | None = None) -> bytes:
+        """Posts `data` and returns the body of an answer that is no stream. Raises as `stream` does."""
+        response = await self._ask(data, {**(headers or {}), "Accept": "application/json"})
+        try:
+            async with asyncio.timeout(self._timeouts.first_chunk_s):
+                body = await _beginning(response, ANSWER_BYTES)
+        except (TimeoutError, aiohttp.ClientError, OSError) as exc:
+            raise EngineUnavailable(f"The engine of model '{self._model}' did not answer in time.") from exc
+        finally:
+            response.close()
+        if response.status != 200:
+            wait_s = openai_errors.retry_after_s(response.headers, datetime.now(UTC))
+            raise self._refused(response.status, body, wait_s)
+        return body
 
     async def close(self) -> None:
         while self._responses:
@@ -187,16 +209,22 @@ def checked_headers(model: Model, headers: Mapping[str, str]) -> Mapping[str, st
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:
     """The beginning of a refusal's body; what cannot be read in time is left, the status says enough."""
-    body = bytearray()
     with suppress(aiohttp.ClientError, OSError):
         async with asyncio.timeout(ERROR_BODY_S):
-            while len(body) < ERROR_BODY_BYTES and (data := await response.content.readany()):
-                body += data
+            return await _beginning(response, ERROR_BODY_BYTES)
+    return b""
+
+
+async def _beginning(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    body = bytearray()
+    while len(body) < most_bytes and (data := await response.content.readany()):
+        body += data
     return bytes(body)
 
 
-def _url(model: Model, path: str) -> URL:
+def _url(model: Model, path: str, above_v1: bool) -> URL:
     url = URL(str(model.base_url))
     if url.user is not None or url.password is not None:
         raise setup.SetupError(f"model '{model.id}': base_url holds a name or password; use api_key_env for secrets")
-    return url.with_path(url.raw_path.rstrip("/") + path, encoded=True, keep_query=True)
+    base = url.raw_path.rstrip("/")
+    return url.with_path((base.removesuffix("/v1") if above_v1 else base) + path, encoded=True, keep_query=True)

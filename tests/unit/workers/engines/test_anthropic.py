@@ -191,6 +191,37 @@ async def test_what_was_cut_off_is_counted_as_far_as_it_went(server: Upstream, e
     assert seen[-1] == UsageReport(Usage(25, 100, estimated=True))
 
 
+JSON = {"Content-Type": "application/json"}
+
+
+async def test_a_prompt_is_counted_without_what_only_a_run_needs(server: Upstream, engine: Anthropic) -> None:
+    server.script(Reply([b'{"input_tokens": 31}'], 200, JSON))
+    assert await engine.count_tokens(Chat(CHAT.messages, extras={"anthropic.headers": {"anthropic-beta": "b"}})) == 31
+    asked = server.asked[0]
+    assert asked.target == "/v1/messages/count_tokens"
+    assert asked.body == {"model": "claude-x", "messages": [{"role": "user", "content": "Hello!"}]}
+    assert (asked.headers["x-api-key"], asked.headers["anthropic-beta"]) == ("sk-ant-1", "b")
+
+
+@pytest.mark.parametrize(
+    ("reply", "branch"),
+    [
+        pytest.param(Reply([b'{"tokens": 3}'], 200, JSON), EngineFailed, id="no count"),
+        pytest.param(Reply([b"<html>"], 200, {"Content-Type": "text/html"}), EngineFailed, id="HTML"),
+        pytest.param(refusal(400, "invalid_request_error", "as they say"), InvalidRequest, id="400"),
+        pytest.param(refusal(529, "overloaded_error", "Overloaded"), EngineUnavailable, id="529"),
+        pytest.param(Reply([CUT]), EngineUnavailable, id="cut"),
+    ],
+)
+async def test_a_count_that_fails(
+    server: Upstream, engine: Anthropic, reply: Reply, branch: type[PenstockError]
+) -> None:
+    server.script(reply)
+    with pytest.raises(PenstockError) as raised:
+        await engine.count_tokens(CHAT)
+    assert type(raised.value) is branch
+
+
 @pytest.mark.parametrize(
     "options", [{"thinking": "much"}, {"versions": "x"}, {"headers": {"bad name": "x"}}, {"key_header": "cookie"}]
 )

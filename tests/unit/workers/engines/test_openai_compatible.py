@@ -343,3 +343,12 @@ async def test_an_answer_is_an_answer_by_default(upstream: Upstream, engine: Ope
     upstream.script(answer("one", "two", input_tokens=11))
     deltas, _ = await outcome(engine)
     assert deltas[-1] == UsageReport(Usage(11, 2))
+
+
+async def test_a_prompt_is_counted_beside_v1_where_vllm_has_its_tokenizer(
+    upstream: Upstream, engine: OpenAICompatible
+) -> None:
+    upstream.script(Reply([b'{"count": 9, "tokens": []}'], 200, {"Content-Type": "application/json"}))
+    assert await engine.count_tokens(CHAT) == 9
+    assert upstream.asked[0].target == "/tokenize"
+    assert upstream.asked[0].body == {"model": "m", "messages": [{"role": "user", "content": "Hello!"}]}
