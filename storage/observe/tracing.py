@@ -12,6 +12,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 TRACEPARENT: Final = "traceparent"
+EXPORT_TIMEOUT_S: Final = 2
+"""For one batch with all its repetitions; a part that stops waits for the last one."""
 
 _propagator = TraceContextTextMapPropagator()
 
@@ -25,7 +27,8 @@ class Tracing:
         if endpoint:
             self._provider = TracerProvider(resource=Resource.create({"service.name": f"penstock-{part}"}))
             url = endpoint.rstrip("/") + "/v1/traces"
-            self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))
+            exporter = OTLPSpanExporter(endpoint=url, timeout=EXPORT_TIMEOUT_S)
+            self._provider.add_span_processor(BatchSpanProcessor(exporter))
             self._tracer = self._provider.get_tracer("penstock")
 
     @contextmanager
@@ -35,10 +38,18 @@ class Tracing:
             yield traceparent
             return
         parent = _propagator.extract({TRACEPARENT: traceparent}) if traceparent else None
-        with self._tracer.start_as_current_span(name, context=parent, attributes=attributes):
+        started = self._tracer.start_as_current_span(
+            name, context=parent, attributes=attributes, record_exception=False, set_status_on_exception=False
+        )
+        with started as span:
             carrier: dict[str, str] = {}
             _propagator.inject(carrier)
-            yield carrier.get(TRACEPARENT)
+            try:
+                yield carrier.get(TRACEPARENT)
+            except Exception as failure:
+                # By its kind only: a message may repeat what the caller wrote.
+                span.set_status(trace.StatusCode.ERROR, type(failure).__name__)
+                raise
 
     def close(self) -> None:
         if self._provider is not None:

@@ -112,7 +112,7 @@ class Worker:
             outboxes=self.outboxes,
             objects=lane.objects,
             settler=Settler(self.records, self.producer, lane.objects),
-            tracing=Tracing("worker", ""),
+            tracing=lane.tracing,
         )
         await self.consumer.open()
         stack.push_async_callback(self.consumer.close)
@@ -152,6 +152,7 @@ class Lane:
         self.channel = reply_channel(secrets.token_hex(4))
         self.account = f"account-{secrets.token_hex(4)}"
         self.frames: dict[str, list[Frame]] = defaultdict(list)
+        self.tracing = Tracing("worker", "")
         row: dict[str, Any] = {
             "id": MODEL,
             "modality": "text",
@@ -263,7 +264,7 @@ class Lane:
 
     @contextlib.asynccontextmanager
     async def _reading(self, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka, enable_auto_commit=False, fetch_max_wait_ms=20)
         await consumer.start()
         try:
             await consumer._client.force_metadata_update()
