@@ -13,14 +13,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ingress import metrics
-from ingress.errors import openai_error
+from ingress.dialect import OPENAI, dialect_of
 from ingress.mailbox import Mailbox
 from ingress.submission import Submission
 from ingress.submit import Submitter
 from schemas.chunks import Chunk, Ended
 from schemas.errors import Cancelled, ErrorData
 
-PING: Final = b": ping\n\n"
 OVERHEAD_HEADER: Final = "x-penstock-overhead-ms"
 
 Keep = Callable[[], Awaitable[None]]
@@ -53,8 +52,10 @@ class Answer(Response, ABC):
         self._request_id = request_id
         self._started = started
         self._model = submission.job.model
+        self._dialect = OPENAI
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._dialect = dialect_of(scope["path"])
         watch = asyncio.create_task(_until_gone(receive, self._mailbox))
         try:
             await self._answer(send)
@@ -75,12 +76,13 @@ class Answer(Response, ABC):
     async def _refuse(self, send: Send, error: ErrorData) -> None:
         """Answers with an error and nothing else; possible as long as nothing has been sent."""
         metrics.ERRORS.labels(error.code).inc()
-        status, headers, body = openai_error(error, self._request_id)
+        status, headers, body = self._dialect.error(error, self._request_id)
         await self._start(send, status, {**headers, "content-length": str(len(body))})
         await send({"type": "http.response.body", "body": body})
 
     async def _start(self, send: Send, status: int, headers: dict[str, str]) -> None:
-        all_headers = {**headers, **self._submission.headers, "x-request-id": self._request_id}
+        own = self._dialect.headers(self._submission.headers, self._request_id)
+        all_headers = {**headers, **own, "x-request-id": self._request_id}
         if self._mailbox.heard:
             overhead_ms = max(0.0, (time.perf_counter() - self._started) * 1000 - self._mailbox.engine_ms)
             metrics.OVERHEAD.labels(self._model).observe(overhead_ms / 1000)
@@ -156,7 +158,7 @@ class StreamedAnswer(Answer):
         while True:
             end = chunks[-1] if chunks and isinstance(chunks[-1], Ended) else None
             self._count(chunks, end)
-            body = self._writer.write(chunks) if chunks else PING
+            body = self._writer.write(chunks) if chunks else self._dialect.ping
             if end is not None and self._keep is not None:
                 await self._keep()
             await send({"type": "http.response.body", "body": body, "more_body": end is None})

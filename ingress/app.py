@@ -10,13 +10,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
+from ingress.dialect import dialect_of
 from ingress.door import Door
-from ingress.errors import openai_error
 from ingress.limits import LimitReached
 from ingress.metrics import ERRORS
 from ingress.observed import Observed
-from ingress.routes import chat, completions, health, models, responses, usage
+from ingress.routes import chat, completions, health, messages, models, responses, usage
 from schemas.errors import ErrorData, InvalidRequest, InvalidValue, PenstockError
+from schemas.wire.anthropic import CountTokensRequest, MessagesRequest
 from schemas.wire.openai_chat import ChatCompletionRequest
 from schemas.wire.openai_completions import CompletionRequest
 from schemas.wire.openai_responses import ResponsesRequest
@@ -24,13 +25,20 @@ from schemas.wire.openai_responses import ResponsesRequest
 CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed", 408: "request_timeout"}
 """What the framework's own refusals are called."""
 
-BODIES: Final[tuple[type[BaseModel], ...]] = (ChatCompletionRequest, CompletionRequest, ResponsesRequest)
+BODIES: Final[tuple[type[BaseModel], ...]] = (
+    ChatCompletionRequest,
+    CompletionRequest,
+    CountTokensRequest,
+    MessagesRequest,
+    ResponsesRequest,
+)
 """What routes read themselves, so that the framework does not know of it."""
 
 LONGEST_PATH: Final = 200
 """Characters of a path that an error repeats."""
 
 EXPOSED_HEADERS: Final = (
+    "request-id",
     "retry-after",
     "retry-after-ms",
     "x-penstock-overhead-ms",
@@ -41,6 +49,7 @@ EXPOSED_HEADERS: Final = (
         for of in ("limit", "remaining", "reset")
         for what in ("requests", "tokens-per-minute")
     ),
+    *(f"anthropic-ratelimit-{what}-{of}" for of in ("limit", "remaining", "reset") for what in ("requests", "tokens")),
 )
 """What a page from another origin may read, besides what browsers always let it."""
 
@@ -50,7 +59,7 @@ def create_app(door: Door) -> FastAPI:
     settings = door.settings
     app = FastAPI(title="Penstock", version="0.1.0", redirect_slashes=False)
     app.state.door = door
-    for routes in (chat, completions, responses, models, usage, health):
+    for routes in (chat, completions, responses, messages, models, usage, health):
         app.include_router(routes.router)
     app.add_exception_handler(PenstockError, _answer_penstock)
     app.add_exception_handler(HTTPException, _answer_http)
@@ -70,8 +79,9 @@ def create_app(door: Door) -> FastAPI:
 
 def _respond(request: Request, error: ErrorData, headers: dict[str, str] | None = None) -> Response:
     ERRORS.labels(error.code).inc()
-    status, own, body = openai_error(error, request.state.request_id)
-    return Response(body, status, {**own, **(headers or {})})
+    dialect, request_id = dialect_of(request.scope["path"]), request.state.request_id
+    status, own, body = dialect.error(error, request_id)
+    return Response(body, status, {**own, **dialect.headers(headers or {}, request_id)})
 
 
 async def _answer_penstock(request: Request, error: Exception) -> Response:

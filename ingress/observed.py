@@ -9,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingress.errors import openai_error
+from ingress.dialect import dialect_of
 from ingress.metrics import ERRORS, IN_FLIGHT, REQUESTS
 from schemas.errors import InternalError
 
@@ -66,5 +66,6 @@ class Observed:
 async def _answer_bug(request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
     error = InternalError("The platform failed. The request id leads to the reason.")
     ERRORS.labels(error.code).inc()
-    status, headers, body = openai_error(error, request_id)
-    await Response(body, status, headers)(scope, receive, send)
+    dialect = dialect_of(scope["path"])
+    status, headers, body = dialect.error(error, request_id)
+    await Response(body, status, dialect.headers(headers, request_id))(scope, receive, send)

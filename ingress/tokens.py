@@ -3,8 +3,12 @@
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from schemas.catalog import Model
-from schemas.chat import Chat, Message, part_texts
+from schemas.chat import Chat, Message, Tool, part_texts
+
+ENCODE: Final = msgspec.json.Encoder().encode
 
 BYTES_PER_TOKEN: Final = 4
 """What English text comes to on the usual vocabularies."""
@@ -26,7 +30,12 @@ def text_bytes(text: str) -> int:
 
 def estimate_input_tokens(chat: Chat) -> int:
     """About what the input will be counted as; to reserve limits with, never to bill."""
-    return _input_bytes(chat.messages) // BYTES_PER_TOKEN + MESSAGE_TOKENS * len(chat.messages) + 1
+    return input_bytes(chat) // BYTES_PER_TOKEN + MESSAGE_TOKENS * len(chat.messages) + 1
+
+
+def input_bytes(chat: Chat) -> int:
+    """The bytes of all text that the model reads: what was said, and the tools it is offered."""
+    return _input_bytes(chat.messages) + sum(_tool_bytes(tool) for tool in chat.tools)
 
 
 def output_bound(messages: tuple[Message, ...], model: Model) -> int | None:
@@ -46,6 +55,10 @@ def reserve_tokens(chat: Chat, model: Model) -> int:
     if bound is None:
         bound = max(1, min(model.max_output_tokens, model.context_tokens - input_tokens))
     return input_tokens + bound * chat.sampling.choices
+
+
+def _tool_bytes(tool: Tool) -> int:
+    return text_bytes(tool.name) + text_bytes(tool.description or "") + len(ENCODE(tool.schema or {}))
 
 
 def _input_bytes(messages: Iterable[Message]) -> int:

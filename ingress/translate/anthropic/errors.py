@@ -1,5 +1,6 @@
 """An error as Anthropic's clients read it."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -8,11 +9,14 @@ import msgspec
 
 from ingress.errors import STATUS_SENT, error_headers
 from ingress.translate.one_line import one_line
-from schemas.errors import EngineUnavailable, ErrorData, PenstockError
+from schemas.errors import ContextLengthExceeded, EngineUnavailable, ErrorData, PenstockError
 
 ENCODE: Final = msgspec.json.Encoder().encode
 
 OVERLOADED: Final = 529
+
+TOO_LONG: Final = re.compile("prompt is too long|input length and `max_tokens` exceed context limit")
+"""Anthropic's words; clients know by nothing else that they should shorten the conversation."""
 
 TYPES: Final[Mapping[int, str]] = {
     400: "invalid_request_error",
@@ -63,7 +67,10 @@ def status_of(data: ErrorData) -> int:
 
 
 def _error(data: ErrorData, status: int) -> dict[str, str]:
-    return {"type": TYPES.get(status) or TYPES[400 if status < 500 else 500], "message": data.message}
+    message = data.message
+    if data.code == ContextLengthExceeded.code and not TOO_LONG.match(message):
+        message = f"prompt is too long: {message}"
+    return {"type": TYPES.get(status) or TYPES[400 if status < 500 else 500], "message": message}
 
 
 def _moment(epoch_s: str) -> str:

@@ -17,6 +17,7 @@ from schemas.errors import (
     EngineUnavailable,
     Forbidden,
     InternalError,
+    InvalidValue,
     ModelNotFound,
     Overloaded,
     PenstockError,
@@ -31,7 +32,7 @@ from tests.anthropic_client import ASKED, client
 @pytest.mark.parametrize(
     ("error", "status", "kind", "raised"),
     [
-        (ContextLengthExceeded("x"), 400, "invalid_request_error", anthropic.BadRequestError),
+        (InvalidValue("x"), 400, "invalid_request_error", anthropic.BadRequestError),
         (Unauthenticated("x"), 401, "authentication_error", anthropic.AuthenticationError),
         (Forbidden("x"), 403, "permission_error", anthropic.PermissionDeniedError),
         (ModelNotFound("x"), 404, "not_found_error", anthropic.NotFoundError),
@@ -100,3 +101,19 @@ def test_without_limits_there_is_only_the_requests_id() -> None:
 def test_the_message_is_the_errors_own() -> None:
     _, _, body = anthropic_error(EngineFailed("prompt is too long: 210000 tokens > 200000 maximum"), "req_1")
     assert json.loads(body)["error"]["message"] == "prompt is too long: 210000 tokens > 200000 maximum"
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("The context is 2048 tokens.", "prompt is too long: The context is 2048 tokens."),
+        ("prompt is too long: 9 tokens > 8 maximum", "prompt is too long: 9 tokens > 8 maximum"),
+        (
+            "input length and `max_tokens` exceed context limit: 5 + 5 > 8, decrease input length or `max_tokens`",
+            "input length and `max_tokens` exceed context limit: 5 + 5 > 8, decrease input length or `max_tokens`",
+        ),
+    ],
+)
+def test_a_prompt_too_long_is_called_what_clients_look_for(message: str, told: str) -> None:
+    _, _, body = anthropic_error(ContextLengthExceeded(message), "req_1")
+    assert json.loads(body)["error"] == {"type": "invalid_request_error", "message": told}

@@ -1,0 +1,131 @@
+"""What the Messages door and a model's catalogue row accept: everything else is refused before it is published."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from ingress.abilities import Ask, check_abilities
+from ingress.native import check_native
+from ingress.rules import check_rule
+from ingress.tokens import MOST_BYTES_PER_TOKEN, input_bytes
+from ingress.turns import check_turns
+from schemas.catalog import Model
+from schemas.chat import Chat
+from schemas.errors import ContextLengthExceeded, InvalidValue, UnsupportedParameter
+from schemas.wire.anthropic import CountTokensRequest, MessagesRequest
+
+ENDPOINT: Final = "/v1/messages"
+
+SAMPLING: Final[Mapping[str, str]] = {
+    "stop_sequences": "stop",
+    "temperature": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+}
+"""Which rule of a row each parameter is held to."""
+
+ASKS_NOTHING: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "stop_sequences": lambda value: not value,
+    "temperature": lambda value: value == 1,
+    "top_p": lambda value: value == 1,
+}
+"""Anthropic's own defaults. Clients send them unasked, so no contract refuses them."""
+
+NAMES: Final[Mapping[Ask, str]] = {
+    "tools": "tools",
+    "parallel_tools": "tool_choice.disable_parallel_tool_use",
+    "reasoning": "thinking",
+    "json_object": "output_config.format",
+    "json_schema": "output_config.format",
+    "image": "messages",
+    "document": "messages",
+}
+
+
+def within_abilities(model: Model, chat: Chat) -> Chat:
+    """The chat without the hints that `model` can do nothing with.
+
+    Anthropic's clients send an effort and adaptive thinking whatever the model is: both leave it to the model how
+    long to think, and one that does not think has decided. A budget asks for thinking, and stays.
+    """
+    reasoning = chat.reasoning
+    if reasoning is None or "reasoning" in model.abilities or reasoning.max_tokens is not None:
+        return chat
+    return msgspec.structs.replace(chat, reasoning=None)
+
+
+def check_messages(model: Model, request: CountTokensRequest, chat: Chat) -> None:
+    """Return if `model` accepts the request; else raise UnsupportedParameter, InvalidValue or ContextLengthExceeded.
+
+    The first fault is reported, always the same one. Tools may come and go in mid-conversation here, so what was
+    called before need not be offered.
+    """
+    if ENDPOINT not in model.endpoints:
+        served = ", ".join(model.endpoints) or "no endpoint"
+        raise InvalidValue(f"The model '{model.id}' is not served at {ENDPOINT}, but at {served}.", param="model")
+    if isinstance(request, MessagesRequest):
+        _check_sampling(model, request)
+        _check_max_tokens(model, request.max_tokens)
+    check_abilities(model, chat, NAMES)
+
+    def place(chat: Chat, message: int, part: int) -> str:
+        return _place(request, message, part)
+
+    check_native(model, chat, place)
+    check_turns(chat, place, only_offered=False)
+    _check_length(model, chat)
+
+
+def _check_sampling(model: Model, request: MessagesRequest) -> None:
+    rules = model.rules()
+    for name, rule_name in SAMPLING.items():
+        value = getattr(request, name)
+        if value is None:
+            continue
+        rule = rules.get(rule_name)
+        if rule is not None:
+            check_rule(name, value, rule)
+        elif not (name in ASKS_NOTHING and ASKS_NOTHING[name](value)):
+            accepted = ", ".join(sorted(each for each, rule in SAMPLING.items() if rule in rules)) or "none"
+            raise UnsupportedParameter(
+                f"The model '{model.id}' does not accept '{name}'. Of its kind it accepts: {accepted}.", param=name
+            )
+
+
+def _check_max_tokens(model: Model, asked: int) -> None:
+    if asked < 1:
+        raise InvalidValue(f"'max_tokens' should be at least 1; got {asked}.", param="max_tokens")
+    if asked > model.max_output_tokens:
+        # Anthropic's words, which its clients know.
+        raise InvalidValue(
+            f"max_tokens: {asked} > {model.max_output_tokens}, which is the maximum allowed number of output tokens "
+            f"for {model.id}",
+            param="max_tokens",
+        )
+
+
+def _check_length(model: Model, chat: Chat) -> None:
+    """Refuse what surely does not fit, in Anthropic's words: reading them, its clients shorten the conversation."""
+    least_tokens = input_bytes(chat) // MOST_BYTES_PER_TOKEN + len(chat.messages)
+    output_tokens = chat.sampling.max_output_tokens or 1
+    if least_tokens >= model.context_tokens:
+        raise ContextLengthExceeded(
+            f"prompt is too long: {least_tokens} tokens > {model.context_tokens} maximum", param="messages"
+        )
+    if least_tokens + output_tokens > model.context_tokens:
+        raise ContextLengthExceeded(
+            f"input length and `max_tokens` exceed context limit: {least_tokens} + {output_tokens} > "
+            f"{model.context_tokens}, decrease input length or `max_tokens` and try again",
+            param="messages",
+        )
+
+
+def _place(request: CountTokensRequest, message: int, part: int) -> str:
+    """Where the body has a part; the canonical form has what the system says before the messages."""
+    if request.system:
+        if message == 0:
+            return "system" if isinstance(request.system, str) else f"system[{part}]"
+        message -= 1
+    at = f"messages[{message}].content"
+    return at if isinstance(request.messages[message].content, str) else f"{at}[{part}]"
