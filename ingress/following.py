@@ -10,12 +10,13 @@ import msgspec
 from ingress.background import LOOK_S, Background, head_of
 from ingress.translate.openai_responses import Dialect, ResponsesStreamWriter
 from ingress.unfolding import Unfolding
-from schemas.chunks import Chunk
-from schemas.errors import Undecidable
+from schemas.chunks import Chunk, Ended
+from schemas.errors import Cancelled, Undecidable
+from schemas.usage import Usage
 from storage.responses import StoredResponse
 
 OUTAGE_S: Final = 10.0
-"""How long a stream outlasts a Redis that is away; then it breaks, and can be asked for again."""
+"""How long a stream outlasts a Redis that is away; then it breaks, and can be asked for from where it broke."""
 
 PING: Final = b": ping\n\n"
 DECODER: Final = msgspec.msgpack.Decoder(list[Chunk])
@@ -32,12 +33,12 @@ class Following:
         self._given = 0
         self._heard_at = time.monotonic()
 
-    async def more(self) -> list[Chunk] | None:
-        """What is new, if anything; None once the response was deleted. Raises Undecidable after OUTAGE_S."""
+    async def more(self) -> list[Chunk]:
+        """What is new, if anything; an end of its own once the response was deleted. Raises Undecidable."""
         if self.response.ticket is not None and not await self._read_on():
             now = await self._background.current(self.response)
             if now is None:
-                return None
+                return [Ended("cancelled", Usage(), Cancelled("The response was deleted.").data())]
             self.response = now
         if self.response.ticket is None:
             chunks = DECODER.decode(self.response.chunks or b"\x90")[self._given :]
@@ -69,8 +70,6 @@ async def events(following: Following, dialect: Dialect, after: int, ping_s: flo
     text, silent_since = writer.queued(), time.monotonic()
     while True:
         chunks = await following.more()
-        if chunks is None:
-            return
         text += writer.write(chunks) if chunks else b""
         if not text and time.monotonic() > silent_since + ping_s:
             text = PING

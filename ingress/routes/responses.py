@@ -1,5 +1,6 @@
 """POST /v1/responses, and what can be asked of a stored response."""
 
+import contextlib
 import time
 from typing import Annotated, Any, Final
 
@@ -14,7 +15,7 @@ from ingress.listing import Order, page_of
 from ingress.responding import OPERATION, Asked, ask
 from ingress.responses_contract import ENDPOINT
 from ingress.translate.openai_responses import ResponsesFold, ResponsesStreamWriter
-from schemas.errors import InvalidRequest, InvalidValue, NotFound
+from schemas.errors import InvalidRequest, InvalidValue, NotFound, Undecidable
 from schemas.jobs import Job
 from storage.limits import Scope
 from storage.responses import StoredResponse
@@ -141,7 +142,9 @@ async def _in_background(door: Door, request: Request, asked: Asked) -> Response
             )
     except BaseException:
         if response is not None:
-            await door.background.forget(response)
+            # Out of reach now, it is found overdue later, and ended.
+            with contextlib.suppress(Undecidable):
+                await door.background.forget(response)
         raise
     assert response is not None
     if asked.stream:
