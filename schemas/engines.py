@@ -4,9 +4,15 @@ from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 from schemas.dialects import ANTHROPIC
-from schemas.parameters import ANTHROPIC_PARAMETERS, CHAT_PARAMETERS, EXTRA_PARAMETERS, Rule
+from schemas.parameters import (
+    ANTHROPIC_PARAMETERS,
+    CHAT_PARAMETERS,
+    EXTRA_PARAMETERS,
+    RESPONSES_PARAMETERS,
+    Rule,
+)
 
-EngineName = Literal["openai_compatible", "anthropic", "llama_cpp"]
+EngineName = Literal["openai_compatible", "openai_responses", "anthropic", "llama_cpp"]
 Input = Literal["text", "image", "document"]
 
 Ability = Literal["tools", "parallel_tools", "reasoning", "json_object", "json_schema", "prompt_cache", "count_tokens"]
@@ -53,6 +59,16 @@ ENGINES: Final[Mapping[EngineName, Engine]] = {
         parameters=CHAT_PARAMETERS,
         abilities=USUAL_OF_CHAT_MODELS,
         remote=True,
+    ),
+    "openai_responses": Engine(
+        possible_inputs=frozenset({"text", "image", "document"}),
+        possible_abilities=ASKED_OF_ANTHROPIC | {"json_object"},
+        possible_parameters=frozenset(RESPONSES_PARAMETERS),
+        parameters=RESPONSES_PARAMETERS,
+        inputs=("text", "image", "document"),
+        abilities=ASKED_OF_ANTHROPIC | {"json_object"},
+        remote=True,
+        base_url="https://api.openai.com/v1",
     ),
     "anthropic": Engine(
         possible_inputs=frozenset({"text", "image", "document"}),

@@ -56,3 +56,9 @@ ANTHROPIC_PARAMETERS: Final[Mapping[str, Rule]] = {
     "max_completion_tokens": Rule(min=1),
 }
 """What Anthropic's Messages can carry; a temperature above 1 is sent as 1."""
+
+RESPONSES_PARAMETERS: Final[Mapping[str, Rule]] = {
+    name: CHAT_PARAMETERS[name]
+    for name in ("temperature", "top_p", "max_tokens", "max_completion_tokens", "logprobs", "top_logprobs")
+}
+"""What OpenAI's Responses can carry."""

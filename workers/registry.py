@@ -14,6 +14,7 @@ Constructor = Callable[[Model, str | None], TextEngine]
 # By name and not by import: a worker without the `embedded` extra has no llama.cpp, and needs none.
 _ENGINES: Final[Mapping[EngineName, str]] = {
     "openai_compatible": "workers.engines.openai_compatible:OpenAICompatible",
+    "openai_responses": "workers.engines.openai_responses:OpenAIResponses",
     "anthropic": "workers.engines.anthropic:Anthropic",
     "llama_cpp": "workers.engines.llama_cpp:LlamaCpp",
 }

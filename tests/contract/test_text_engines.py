@@ -11,9 +11,10 @@ from openai.types.chat.chat_completion_token_logprob import ChatCompletionTokenL
 
 from schemas.catalog import Model
 from schemas.chat import Chat, Message, Sampling, Text
-from schemas.chunks import Delta, Finish, TextDelta, UsageReport
+from schemas.chunks import Delta, Finish, ReasoningDelta, TextDelta, ToolCallDelta, UsageReport
 from schemas.errors import ContextLengthExceeded, InvalidRequest, PenstockError
 from tests import anthropic_upstream as messages
+from tests import responses_upstream as responses
 from tests.upstream import DONE, Reply, Upstream, chunk, finish, refusal, text, usage
 from workers.engine import CountsTokens, TextEngine
 from workers.registry import Starts, build
@@ -25,6 +26,14 @@ END_OF_TURN: Final = {"2": -100.0}
 LOGPROB: Final = {"token": "1", "logprob": -0.1, "bytes": [49]}
 
 JSON: Final = {"Content-Type": "application/json"}
+
+TOO_LONG: Final = refusal(400, {"message": "too long", "code": "context_length_exceeded"})
+
+
+def call_piece(arguments: str, function_name: str | None = None, **fields: str) -> bytes:
+    function = {"arguments": arguments} if function_name is None else {"name": function_name, "arguments": arguments}
+    return chunk({"index": 0, "delta": {"tool_calls": [{"index": 0, **fields, "function": function}]}})
+
 
 UPSTREAM: Final[Mapping[str, Reply]] = {
     "whole": Reply([text("1"), text(", 2"), text(", 3"), finish("length"), usage(14, 3), DONE]),
@@ -48,15 +57,49 @@ UPSTREAM: Final[Mapping[str, Reply]] = {
     ),
     "endless": Reply([text("1"), asyncio.Event()]),
     "count": Reply([b'{"count": 14, "max_model_len": 8192, "tokens": [1]}'], 200, JSON),
-    "too long": refusal(400, {"message": "too long", "code": "context_length_exceeded"}),
+    "too long": TOO_LONG,
+    "tools": Reply(
+        [
+            call_piece("", id="call_1", type="function", function_name="f"),
+            *(call_piece('{"a"'), call_piece(": 1"), finish("tool_calls"), usage(14, 3), DONE),
+        ]
+    ),
+    "reasoning": Reply(
+        [
+            *(chunk({"index": 0, "delta": {"reasoning_content": piece}}) for piece in ("Hm", ".")),
+            *(text("4"), finish(), usage(14, 3, reasoning_tokens=2), DONE),
+        ]
+    ),
 }
 
 
 ANTHROPIC_UPSTREAM: Final[Mapping[str, Reply]] = {
     "whole": messages.stream(messages.text(0, "1", ", 2", ", 3"), messages.end("max_tokens", 3), input_tokens=14),
     "endless": messages.stream(messages.text(0, "1"), [asyncio.Event()]),
+    "tools": messages.stream(
+        messages.tool_use(0, "call_1", "f", '{"a"', ": 1"), messages.end("tool_use"), input_tokens=14
+    ),
+    "reasoning": messages.stream(
+        messages.thinking(0, "Hm", "."), messages.text(1, "4"), messages.end(), input_tokens=14
+    ),
     "count": Reply([b'{"input_tokens": 14}'], 200, JSON),
     "too long": messages.refusal(400, "invalid_request_error", "prompt is too long: 8193 tokens > 8192 maximum"),
+}
+
+
+RESPONSES_UPSTREAM: Final[Mapping[str, Reply]] = {
+    "whole": responses.stream(responses.text(0, "1", ", 2", ", 3"), responses.incomplete("max_output_tokens", 14, 3)),
+    "logprobs": responses.stream(
+        responses.text_delta("1", logprobs=[{"token": "1", "logprob": -0.1, "top_logprobs": [LOGPROB, LOGPROB]}]),
+        responses.incomplete("max_output_tokens", 14, 1),
+    ),
+    "endless": responses.stream(responses.text(0, "1"), [asyncio.Event()]),
+    "count": Reply([b'{"object": "response.input_tokens", "input_tokens": 14}'], 200, JSON),
+    "too long": TOO_LONG,
+    "tools": responses.stream(responses.call(0, "call_1", "f", '{"a"', ": 1"), responses.end(14, 3)),
+    "reasoning": responses.stream(
+        responses.reasoning(0, "Hm", "."), responses.text(1, "4"), responses.end(14, 3, reasoning_tokens=2)
+    ),
 }
 
 
@@ -116,6 +159,22 @@ async def anthropic() -> AsyncIterator[Subject]:
         await engine.close()
 
 
+async def openai_responses() -> AsyncIterator[Subject]:
+    async with Upstream() as upstream:
+        row = {"id": "m", "engine": "openai_responses", "base_url": upstream.url}
+        model = Model.model_validate({**row, "context_tokens": CONTEXT_TOKENS, "max_output_tokens": 8000})
+        engine = build(model, {})
+
+        async def the_connection_has_ended() -> None:
+            await upstream.asked[-1].gone.wait()
+
+        def expect(case: str) -> None:
+            upstream.script(RESPONSES_UPSTREAM[case])
+
+        yield Subject(engine, expect, the_connection_has_ended, frozenset({"choices"}))
+        await engine.close()
+
+
 async def llama_cpp() -> AsyncIterator[Subject]:
     pytest.importorskip("xllamacpp")
     model = Model(
@@ -133,11 +192,11 @@ async def llama_cpp() -> AsyncIterator[Subject]:
         async for _ in engine.generate("next", chat(max_output_tokens=1)):
             pass
 
-    yield Subject(engine, lambda case: None, the_only_slot_is_free)
+    yield Subject(engine, lambda case: None, the_only_slot_is_free, frozenset({"tools", "reasoning"}))
     await engine.close()
 
 
-@pytest.fixture(params=[openai_compatible, anthropic, llama_cpp], ids=lambda kind: kind.__name__)
+@pytest.fixture(params=[openai_compatible, openai_responses, anthropic, llama_cpp], ids=lambda kind: kind.__name__)
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     async for made in request.param():
         yield made
@@ -186,6 +245,23 @@ async def test_logprobs_are_openais(subject: Subject) -> None:
     assert bytes(parsed.bytes or ()).decode() == parsed.token
     assert len(parsed.top_logprobs) == 2
     assert all(other.model_extra == {} for other in parsed.top_logprobs)
+
+
+async def test_a_call_is_named_by_its_first_piece_and_its_arguments_pass_half_formed(subject: Subject) -> None:
+    deltas = await deltas_of(subject, "tools", chat())
+    first, *more = [delta for delta in deltas if isinstance(delta, ToolCallDelta)]
+    assert (first.index, first.id, first.name) == (0, "call_1", "f")
+    assert all((piece.index, piece.id, piece.name) == (0, None, None) for piece in more)
+    assert first.arguments + "".join(piece.arguments for piece in more) == '{"a": 1'
+    assert [delta.reason for delta in deltas if isinstance(delta, Finish)] == ["tool_calls"]
+
+
+async def test_reasoning_comes_before_the_answer_and_apart_from_it(subject: Subject) -> None:
+    deltas = await deltas_of(subject, "reasoning", chat())
+    kinds = [type(delta) for delta in deltas if isinstance(delta, ReasoningDelta | TextDelta)]
+    assert kinds == [ReasoningDelta, ReasoningDelta, TextDelta]
+    assert "".join(delta.text for delta in deltas if isinstance(delta, ReasoningDelta)) == "Hm."
+    assert [delta.reason for delta in deltas if isinstance(delta, Finish)] == ["stop"]
 
 
 async def test_closing_stops_the_work(subject: Subject) -> None:
