@@ -172,7 +172,10 @@ def test_a_file_can_leave_the_built_in_rows_out(folder: Folder) -> None:
         ),
         (
             f"models:\n  - id: a\n    {ROW.replace(', ', chr(10) + '    ').replace('llama_cpp', 'vlm')}\n",
-            ["0.yaml:3: model 'a': engine should be 'openai_compatible', 'anthropic' or 'llama_cpp'"],
+            [
+                "0.yaml:3: model 'a': engine should be "
+                "'openai_compatible', 'openai_responses', 'anthropic' or 'llama_cpp'"
+            ],
         ),
         (
             f"models:\n  - {{id: a, {ROW}}}\n  - {{id: a, {ROW}}}\n",
