@@ -18,6 +18,7 @@ from ingress.door import Door
 from ingress.settings import IngressSettings
 from schemas.errors import InvalidValue, Undecidable
 from storage.catalog import CatalogError
+from storage.heap import freeze_heap
 from storage.observe.logging import configure
 from storage.ready import notify_ready
 from storage.settings import ObserveSettings, StorageSettings
@@ -75,6 +76,7 @@ async def _serve(listener: socket.socket, door: Door) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number)
+        freeze_heap()
         notify_ready()
         await server.serve(sockets=[listener])
 

@@ -13,6 +13,9 @@ from sqlalchemy.schema import Table
 
 from schemas.errors import InvalidValue, Undecidable
 
+STATEMENTS_KEPT: Final = 8
+"""Prepared statements that a SQLite connection keeps; each size of batch is one of its own, half a megabyte large."""
+
 BUSY_TIMEOUT_S: Final = 5
 """How long SQLite waits for another process's write before it says that the database is locked."""
 
@@ -90,7 +93,8 @@ async def _translated() -> AsyncIterator[None]:
 def _engine(address: URL, busy_timeout_s: float) -> AsyncEngine:
     if address.get_backend_name() == "postgresql":
         return create_async_engine(address, pool_pre_ping=True)
-    engine = create_async_engine(address, connect_args={"timeout": busy_timeout_s})
+    arguments = {"timeout": busy_timeout_s, "cached_statements": STATEMENTS_KEPT}
+    engine = create_async_engine(address, connect_args=arguments)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine

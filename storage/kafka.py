@@ -30,9 +30,10 @@ class LogProducer:
     aiokafka's own never gives a batch up, and never goes on once it has lost one: its sequence has a gap then.
     """
 
-    def __init__(self, bootstrap: str, client_id: str, *, timeout_s: float = PUBLISH_TIMEOUT_S) -> None:
+    def __init__(self, bootstrap: str, client_id: str, *, timeout_s: float = PUBLISH_TIMEOUT_S, linger_ms: int = 0) -> None:
         self._bootstrap = bootstrap
         self._client_id = client_id
+        self._linger_ms = linger_ms
         self._timeout_s = timeout_s
         self._producer: AIOKafkaProducer | None = None
         self._replacing: asyncio.Task[None] | None = None
@@ -115,7 +116,7 @@ class LogProducer:
             client_id=self._client_id,
             acks="all",
             enable_idempotence=True,
-            linger_ms=0,
+            linger_ms=self._linger_ms,
             max_request_size=1_048_576,
             request_timeout_ms=int(PUBLISH_TIMEOUT_S * 1000),
             retry_backoff_ms=50,

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 
+from storage.heap import freeze_heap
 from storage.observe.exposition import Exposition
 from storage.observe.logging import configure
 from storage.ready import notify_ready
@@ -27,6 +28,7 @@ class Readiness:
         if not self.is_ready:
             self.is_ready = True
             log.info("ready")
+            freeze_heap()
             notify_ready()
 
 

@@ -15,6 +15,7 @@ from schemas.catalog import Catalog, Model
 from schemas.errors import Undecidable
 from schemas.topics import lane_topic
 from storage.catalog import CatalogError, catalog_files, load_catalog
+from storage.heap import freeze_heap
 from storage.jobs import JobRecords, cancel_channel
 from storage.kafka import LogProducer
 from storage.lane_consumer import LaneConsumer
@@ -40,6 +41,8 @@ from workers.settings import WorkerSettings
 from workers.settle import Settler
 
 OUTBOX_UNUSED_S = 300.0
+USAGE_LINGER_MS = 10
+"""Nobody waits for a usage event, so those of a moment share a request to Kafka."""
 
 log = logging.getLogger("workers")
 
@@ -59,6 +62,7 @@ class Worker:
         async with self._stack:
             loops = await self._open(catalog, lanes)
             self._expose()
+            freeze_heap()
             notify_ready()
             log.info("worker_ready", extra={"lanes": list(lanes), "worker": self._settings.worker_name})
             await self._run(loops, stop)
@@ -75,7 +79,7 @@ class Worker:
         line = Line(self._storage.redis)
         await line.open()
         keep.push_async_callback(line.close)
-        producer = LogProducer(self._storage.kafka, self._settings.worker_name)
+        producer = LogProducer(self._storage.kafka, self._settings.worker_name, linger_ms=USAGE_LINGER_MS)
         await producer.open()
         keep.push_async_callback(producer.close)
         tracing = Tracing("worker", self._observe.otlp_endpoint)
