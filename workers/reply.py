@@ -1,21 +1,30 @@
 """An attempt's frames on their way to the client that waits."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from schemas.chunks import Chunk, Delta, Ended, Frame, TextDelta, UsageReport
+from schemas.chunks import Chunk, Delta, Ended, Frame, ReasoningDelta, RefusalDelta, TextDelta, UsageReport
 from schemas.jobs import Job
-from storage.replies import Outboxes
+from storage.replies import ENCODER, Outboxes
 
-WHOLE_REPLY_PART_CHARS: Final = 100_000
+WHOLE_REPLY_PART_SIZE: Final = 100_000
 """A reply that nobody reads as it comes is sent in parts of this size, far below what one publish may carry."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """One choice's neighbouring pieces of one kind."""
+
+    kind: type[TextDelta | ReasoningDelta | RefusalDelta]
+    pieces: list[str]
 
 
 class Reply:
     """Numbers the frames of one attempt.
 
-    A stream's deltas leave as they come; those of a whole reply are gathered, neighbours joined, and leave with the
-    end.
+    A stream's deltas leave as they come; those of a whole reply are gathered, a choice's neighbours joined, and leave
+    with the end: there the choices' order among themselves is lost, and that within each is kept.
     """
 
     def __init__(self, outboxes: Outboxes, job: Job, attempt: int) -> None:
@@ -24,9 +33,8 @@ class Reply:
         self._attempt = attempt
         self._seq = 0
         self._gathered: list[Chunk] = []
-        self._text: list[str] = []
-        self._text_choice = 0
-        self._chars = 0
+        self._runs: dict[int, _Run] = {}
+        self._size = 0
 
     def add(self, batch: Sequence[Delta], engine_ms: float) -> None:
         if self._job.stream:
@@ -36,14 +44,15 @@ class Reply:
             return
         for delta in batch:
             self._gather(delta)
-        if self._chars > WHOLE_REPLY_PART_CHARS:
+        if self._size > WHOLE_REPLY_PART_SIZE:
             self._post_gathered(engine_ms)
 
     def end(self, ended: Ended, engine_ms: float) -> None:
         """Posts what is left and the last chunk; of a failed whole reply, the last chunk only."""
         if ended.error is not None:
-            self._gathered, self._text = [], []
-        self._close_text()
+            self._gathered, self._runs = [], {}
+        for choice in list(self._runs):
+            self._close(choice)
         self._gathered.append(ended)
         self._post_gathered(engine_ms)
 
@@ -51,25 +60,27 @@ class Reply:
         match delta:
             case UsageReport():
                 return
-            case TextDelta(logprobs=None):
-                if delta.choice != self._text_choice:
-                    self._close_text()
-                self._text_choice = delta.choice
-                self._text.append(delta.text)
-                self._chars += len(delta.text)
+            case TextDelta(logprobs=None) | ReasoningDelta() | RefusalDelta():
+                run = self._runs.get(delta.choice)
+                if run is None or run.kind is not type(delta):
+                    self._close(delta.choice)
+                    run = self._runs[delta.choice] = _Run(type(delta), [])
+                run.pieces.append(delta.text)
+                self._size += len(delta.text)
             case _:
-                self._close_text()
+                self._close(delta.choice)
                 self._gathered.append(delta)
-                self._chars += len(delta.text) * 50 if isinstance(delta, TextDelta) else 0
+                self._size += len(ENCODER.encode(delta))
 
-    def _close_text(self) -> None:
-        if self._text:
-            self._gathered.append(TextDelta("".join(self._text), self._text_choice))
-            self._text = []
+    def _close(self, choice: int) -> None:
+        run = self._runs.pop(choice, None)
+        if run is not None:
+            self._gathered.append(run.kind("".join(run.pieces), choice))
 
     def _post_gathered(self, engine_ms: float) -> None:
-        self._close_text()
-        chunks, self._gathered, self._chars = self._gathered, [], 0
+        for choice in list(self._runs):
+            self._close(choice)
+        chunks, self._gathered, self._size = self._gathered, [], 0
         self._post(chunks, engine_ms)
 
     def _post(self, chunks: Sequence[Chunk], engine_ms: float) -> None:

@@ -1,0 +1,42 @@
+import pytest
+
+from schemas.chat import Chat, Message, Text
+from schemas.jobs import Job
+from schemas.usage import Price, Usage
+from storage.jobs import Claim, Claimed
+from workers.gate import MOST_ATTEMPTS, admit
+
+CHAT = Chat((Message("user", (Text("hi"),)),))
+JOB = Job("job_1", "acme", "key_1", "m", "chat", "text.default", 0, 60_000, "channel", True, Price(), CHAT)
+
+
+def claimed(attempt: int = 1, **more: object) -> Claimed:
+    return Claimed(Claim.RUN, attempt=attempt, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("attempt", range(1, MOST_ATTEMPTS + 1))
+def test_a_job_in_time_that_somebody_wants_runs(attempt: int) -> None:
+    assert admit(JOB, claimed(attempt), 59_999) is None
+
+
+@pytest.mark.parametrize(
+    ("claim", "now_ms", "end", "code", "output_tokens", "poison"),
+    [
+        (claimed(), 60_000, "expired", "deadline_exceeded", 0, False),
+        (claimed(cancelled=True), 0, "cancelled", "cancelled", 0, False),
+        (claimed(cancelled=True), 90_000, "cancelled", "cancelled", 0, False),
+        (claimed(4), 0, "failed", "worker_lost", 0, True),
+        (claimed(4), 90_000, "expired", "deadline_exceeded", 0, False),
+        (claimed(2, sent_tokens=17), 0, "failed", "worker_lost", 17, False),
+        (claimed(2, sent_tokens=0), 0, "failed", "worker_lost", 0, False),
+        (claimed(2, sent_tokens=17, cancelled=True), 90_000, "failed", "worker_lost", 17, False),
+        (claimed(9, sent_tokens=17), 0, "failed", "worker_lost", 17, False),
+    ],
+)
+def test_a_job_that_does_not_run_has_an_end(
+    claim: Claimed, now_ms: int, *, end: str, code: str, output_tokens: int, poison: bool
+) -> None:
+    refusal = admit(JOB, claim, now_ms)
+    assert refusal is not None
+    assert (refusal.end, refusal.error.code, refusal.poison) == (end, code, poison)
+    assert refusal.usage == Usage(output_tokens=output_tokens, estimated=claim.sent_tokens is not None)
