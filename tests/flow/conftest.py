@@ -17,6 +17,8 @@ ROWS: Final[list[dict[str, Any]]] = [
     {"id": "unserved", "lane": "text.unserved"},
     {"id": "narrow", "lane": "text.narrow"},
     {"id": "narrow-brief", "lane": "text.narrow", "deadline_s": 1},
+    {"id": "claude", "engine": "anthropic"},
+    {"id": "counting", "abilities": ["count_tokens"]},
     {"id": "hasty", "attempts": 2, "timeouts": {"connect_s": 1, "first_chunk_s": 0.5, "silence_s": 0.5}},
 ]
 """Models beside `scripted`, each with one thing of its own."""
