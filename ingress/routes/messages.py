@@ -97,8 +97,9 @@ async def count_tokens(request: Request) -> Response:
 
 @router.get("/api/hello", include_in_schema=False)
 @router.head("/api/hello", include_in_schema=False)
+@router.head("/", include_in_schema=False)
 async def hello() -> Response:
-    """Claude Code asks this first, to see whether anybody is there."""
+    """Claude Code asks one of these first, to see whether anybody is there."""
     return Response()
 
 

@@ -191,9 +191,10 @@ async def test_every_base_url_that_people_set_leads_here(stack: Stack, key: NewK
     assert counted.input_tokens > 0
 
 
-async def test_hello(stack: Stack, key: NewKey) -> None:
+@pytest.mark.parametrize("path", ["/api/hello", "/"])
+async def test_hello(stack: Stack, key: NewKey, path: str) -> None:
     async with stack.client(key.secret) as http:
-        assert (await http.head("/api/hello")).status_code == 200
+        assert (await http.head(path)).status_code == 200
 
 
 @pytest.mark.parametrize(
