@@ -147,7 +147,17 @@ class Door:
 
         objects = ObjectFolder(self._storage.objects)
         limits = LimitStore(line)
-        self.submitter = Submitter(self.settings, self._reply_to, relay, lanes, limits, line, producer, objects)
+        self.submitter = Submitter(
+            self.settings,
+            self._reply_to,
+            relay=relay,
+            lanes=lanes,
+            limits=limits,
+            line=line,
+            producer=producer,
+            objects=objects,
+            catalog=self.catalog,
+        )
         self.responses = ResponseStore(objects, self.settings.responses_days)
         self.background = Background(BackgroundJobs(line), self.responses, limits, line)
         for name, work in (("background", self.background.look_after()), ("expiry", expire(self.responses))):

@@ -11,15 +11,16 @@ import msgspec
 from ingress import limits as limit_rules
 from ingress import metrics
 from ingress.closing import LEASE_MARGIN_S, Closing
+from ingress.fallbacks import fallbacks_of
 from ingress.lanes import LaneBoard, shed
 from ingress.relay import Relay
 from ingress.settings import IngressSettings
 from ingress.submission import Submission
 from schemas.access import AccessKey
-from schemas.catalog import Model
+from schemas.catalog import Catalog, Model
 from schemas.chat import Chat
 from schemas.errors import Overloaded, Undecidable
-from schemas.jobs import ENCODER, Job, Stored
+from schemas.jobs import COUNT_TOKENS, ENCODER, Job, Stored
 from schemas.topics import lane_topic
 from storage.background import Name
 from storage.kafka import MESSAGE_LIMIT_BYTES, Header, LogProducer, Publish
@@ -36,14 +37,17 @@ class Submitter:
         self,
         settings: IngressSettings,
         reply_to: str,
+        *,
         relay: Relay,
         lanes: LaneBoard,
         limits: LimitStore,
         line: Line,
         producer: LogProducer,
         objects: ObjectFolder,
+        catalog: Catalog,
     ) -> None:
         self._settings = settings
+        self._catalog = catalog
         self._reply_to = reply_to
         self._relay = relay
         self._lanes = lanes
@@ -150,6 +154,7 @@ class Submitter:
             stream=stream,
             price=model.price.microusd(),
             work=chat,
+            fallbacks=() if operation == COUNT_TOKENS else fallbacks_of(self._catalog, model, chat, key),
         )
 
     async def _reserve(self, job: Job, scopes: tuple[Scope, ...], tokens: int) -> Verdict:

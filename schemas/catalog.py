@@ -114,6 +114,9 @@ class Model(Row):
     price: TokenPrice = TokenPrice()
     timeouts: Timeouts = Timeouts()
     deadline_s: float = Field(default=600, gt=0, description="From acceptance to the job's end")
+    fallbacks: tuple[ModelId, ...] = Field(
+        default=(), description="Models that answer, in this order, when this one cannot; theirs are not asked in turn"
+    )
     attempts: int = Field(default=3, ge=1, le=10, description="Tries at the engine before the first chunk")
     engine_options: dict[str, Any] = Field(default_factory=dict, description="What only this engine understands")
 
@@ -199,6 +202,10 @@ class Catalog:
             raise ModelNotFound(
                 f"The model '{name}' does not exist. GET /v1/models lists those that do.", param="model"
             ) from None
+
+    def fallbacks(self, model: Model) -> list[Model]:
+        """The rows that may answer in place of `model`, in order. Raises ModelNotFound."""
+        return [self.find(name) for name in model.fallbacks]
 
     def lanes(self) -> set[str]:
         return {row.lane for row in self}

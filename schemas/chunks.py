@@ -92,6 +92,12 @@ class UsageReport(msgspec.Struct, frozen=True, array_like=True, tag="u"):
     usage: Usage
 
 
+class AnsweredBy(msgspec.Struct, frozen=True, array_like=True, tag="m"):
+    """Stands before all else where another model than the one that was asked gives the answer; made by the worker."""
+
+    model: str
+
+
 class Ended(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     """The last chunk of every job, made by the worker and by nobody else.
 
@@ -106,7 +112,7 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag="e"):
 
 OutputDelta = TextDelta | RefusalDelta | ReasoningDelta | Signature | RedactedReasoning | ToolCallDelta | OpaquePiece
 Delta = OutputDelta | Finish | UsageReport
-Chunk = Delta | Ended
+Chunk = Delta | AnsweredBy | Ended
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):

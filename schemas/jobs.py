@@ -21,11 +21,19 @@ COUNT_TOKENS: Final = "count_tokens"
 """The operation of a job whose chat is not to be continued but measured."""
 
 
-class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Fallback(msgspec.Struct, frozen=True):
+    """A model that may answer in place of the one that was asked, and then at its own price."""
+
+    model: str
+    price: Price
+
+
+class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One accepted request.
 
     Times are milliseconds since the epoch. `reply_to` is the channel of the ingress process that waits.
     `stream` says that the client reads chunks as they come, so after the first one the job cannot start over.
+    `fallbacks` are asked in their order, before the first chunk only.
     """
 
     id: str
@@ -40,6 +48,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stream: bool
     price: Price
     work: Work
+    fallbacks: tuple[Fallback, ...] = ()
 
 
 ENCODER: Final = msgspec.msgpack.Encoder()

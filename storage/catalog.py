@@ -62,6 +62,7 @@ def load_catalog(files: Sequence[Path]) -> Catalog:
     builtin = [_read(BUILTIN, faults)] if all(file.keeps_builtin for file in own) else []
     rows = _merge([row for file in (*builtin, *own) for row in file.rows], faults)
     _check_names(rows, faults)
+    _check_fallbacks(rows, faults)
     if not rows and not faults:
         faults.append("The catalogue holds no models: give a file with rows, or leave the built-in ones in.")
     if faults:
@@ -177,3 +178,24 @@ def _check_names(rows: Iterable[_Row], faults: list[str]) -> None:
                     f"'{other.model.id}' at {other.where}"
                 )
             taken[alias] = row
+
+
+def _check_fallbacks(rows: Sequence[_Row], faults: list[str]) -> None:
+    """A fallback is a model of the catalogue, another than the row itself, and named once.
+
+    Two rows may name each other: only the fallbacks of the model that was asked are asked, never theirs.
+    """
+    named = {name: row.model.id for row in rows for name in (row.model.id, *row.model.aliases)}
+    for row in rows:
+        seen: set[str] = set()
+        for name in row.model.fallbacks:
+            fault = f"{row.where}: model '{row.model.id}': the fallback '{name}' "
+            found = named.get(name)
+            if found is None:
+                near = get_close_matches(name, named, n=1)
+                faults.append(fault + "is no model here" + (f"; did you mean '{near[0]}'?" if near else ""))
+            elif found == row.model.id:
+                faults.append(fault + "is the model itself")
+            elif found in seen:
+                faults.append(fault + "stands there twice")
+            seen.add(found or name)

@@ -97,7 +97,10 @@ class Worker:
 
         loops = []
         for lane in lanes:
-            engines = await self._engines([model for model in catalog if model.lane == lane])
+            own = [model for model in catalog if model.lane == lane]
+            engines = await self._engines(own)
+            slots = self._slots(engines)
+            await self._add_fallbacks(catalog, own, engines)
             consumer = LaneConsumer(
                 self._storage.kafka, lane_topic(lane), f"penstock.{lane}", f"{self._settings.worker_name}.{lane}"
             )
@@ -106,7 +109,7 @@ class Worker:
             loops.append(
                 LaneLoop(
                     lane,
-                    self._slots(engines),
+                    slots,
                     catalog=catalog,
                     engines=engines,
                     consumer=consumer,
@@ -131,6 +134,13 @@ class Worker:
                 await engine.start()
             self._stack.push_async_callback(engine.close)
         return engines
+
+    async def _add_fallbacks(self, catalog: Catalog, models: Sequence[Model], engines: dict[str, TextEngine]) -> None:
+        """The engines that may answer in place of the lane's own, wherever else they have a lane."""
+        for model in models:
+            for row in catalog.fallbacks(model):
+                if row.id not in engines:
+                    engines |= await self._engines([row])
 
     def _slots(self, engines: dict[str, TextEngine]) -> int:
         bounds = [engine.slots for engine in engines.values() if isinstance(engine, Bounded)]

@@ -11,7 +11,7 @@ from schemas.catalog import Catalog
 from schemas.chat import Chat
 from schemas.chunks import Ended, Frame
 from schemas.errors import InternalError, ModelNotFound, Undecidable, WorkerLost
-from schemas.jobs import COUNT_TOKENS, DECODER, WORK_DECODER, Job, Stored
+from schemas.jobs import COUNT_TOKENS, DECODER, WORK_DECODER, Fallback, Job, Stored
 from schemas.usage import Usage
 from storage.jobs import Claim, Claimed, JobRecords
 from storage.lane_consumer import LaneConsumer, Taken
@@ -21,6 +21,7 @@ from storage.replies import Outboxes
 from workers import metrics
 from workers.count import Counting, counted
 from workers.engine import TextEngine
+from workers.failover import Candidate
 from workers.gate import Refusal, admit
 from workers.outcome import EVENT_DECODER, Outcome, now_ms
 from workers.reply import Reply
@@ -198,22 +199,31 @@ class LaneLoop:
         self._queue_wait.observe(max(0, now_ms() - job.accepted_at_ms) / 1000)
         try:
             chat = await self._chat(job)
-            model = self._catalog.find(job.model)
-            engine = self._engines[model.id]
+            candidates = self._candidates(job)
         except UNRUNNABLE:
             self._running.dec()
             log.exception("job_cannot_run", extra={"job_id": job.id, "model": job.model})
             lost = InternalError("The worker's catalogue or storage lacks what this request needs.")
             return Outcome("failed", Usage(), attempt, lost)
         counts = job.operation == COUNT_TOKENS
-        engine = Counting(engine) if counts else engine
-        run = Attempt(job, chat, attempt, engine=engine, tries=model.attempts, reply=reply)
+        run = Attempt(job, chat, attempt, candidates=candidates, reply=reply)
         try:
             with self._tracing.span("run", traceparent_of(taken.headers), job_id=job.id, model=job.model):
                 outcome = await run.run(self._runs, self._records)
             return counted(outcome) if counts and outcome is not None else outcome
         finally:
             self._running.dec()
+
+    def _candidates(self, job: Job) -> list[Candidate]:
+        """The model that was asked, and those that may answer in its place; of these, such as this worker has."""
+        asked = [self._candidate(job, Fallback(job.model, job.price))]
+        return asked + [self._candidate(job, each) for each in job.fallbacks if each.model in self._engines]
+
+    def _candidate(self, job: Job, answering: Fallback) -> Candidate:
+        model = self._catalog.find(answering.model)
+        engine = self._engines[model.id]
+        engine = Counting(engine) if job.operation == COUNT_TOKENS else engine
+        return Candidate(model.id, engine, model.attempts, answering.price, model.max_output_tokens)
 
     async def _chat(self, job: Job) -> Chat:
         if isinstance(job.work, Stored):

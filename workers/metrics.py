@@ -6,6 +6,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 JOBS = Counter("penstock_worker_jobs_total", "Jobs by how they ended", ["lane", "model", "end"])
 RETRIES = Counter("penstock_worker_engine_retries_total", "Tries at an engine that were repeated", ["model", "code"])
+FAILOVERS = Counter("penstock_worker_failovers_total", "Answers given by a fallback", ["asked", "answered", "code"])
 REFUSED = Counter("penstock_worker_jobs_not_run_total", "Jobs taken that never reached an engine", ["lane", "end"])
 DEAD_LETTERS = Counter("penstock_worker_dead_letters_total", "Messages set aside", ["lane"])
 CHUNKS = Counter("penstock_worker_output_chunks_total", "Chunks of output", ["model"])

@@ -7,7 +7,7 @@ import msgspec
 
 from schemas.chunks import Ended
 from schemas.errors import PenstockError
-from schemas.jobs import Job
+from schemas.jobs import Fallback, Job
 from schemas.usage import End, Usage, UsageEvent
 
 EVENT_ENCODER = msgspec.json.Encoder()
@@ -16,7 +16,10 @@ EVENT_DECODER = msgspec.json.Decoder(UsageEvent)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`engine_ms` is what the engine took in all, `first_chunk_ms` the client's wait from acceptance."""
+    """`engine_ms` is what the engine took in all, `first_chunk_ms` the client's wait from acceptance.
+
+    `answered_by` is the model that gave the answer, where that is not the one that was asked.
+    """
 
     end: End
     usage: Usage
@@ -27,6 +30,7 @@ class Outcome:
     engine_ms: float = 0.0
     poison: bool = False
     counted_tokens: int | None = None
+    answered_by: Fallback | None = None
 
     def ended(self) -> Ended:
         error = self.error.data() if self.error is not None else None
@@ -34,11 +38,12 @@ class Outcome:
 
     def event(self, job: Job) -> UsageEvent:
         ended_at_ms = now_ms()
+        answered = self.answered_by or Fallback(job.model, job.price)
         return UsageEvent(
             job_id=job.id,
             account=job.account,
             key_id=job.key_id,
-            model=job.model,
+            model=answered.model,
             operation=job.operation,
             lane=job.lane,
             end=self.end,
@@ -47,7 +52,7 @@ class Outcome:
             queue_wait_ms=max(0, (self.started_at_ms or ended_at_ms) - job.accepted_at_ms),
             attempt=self.attempt,
             usage=self.usage,
-            price=job.price,
+            price=answered.price,
             first_chunk_ms=self.first_chunk_ms,
             error_code=self.error.code if self.error is not None else None,
         )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.chunks import Chunk, Delta, Ended, Frame, ReasoningDelta, RefusalDelta, TextDelta, UsageReport
+from schemas.chunks import AnsweredBy, Chunk, Delta, Ended, Frame, ReasoningDelta, RefusalDelta, TextDelta, UsageReport
 from schemas.jobs import Job
 from storage.replies import ENCODER, Outboxes
 
@@ -35,6 +35,11 @@ class Reply:
         self._gathered: list[Chunk] = []
         self._runs: dict[int, _Run] = {}
         self._size = 0
+        self._before: tuple[Chunk, ...] = ()
+
+    def answered_by(self, model: str) -> None:
+        """Says, before anything else, that another model than the one that was asked gives the answer."""
+        self._before = (AnsweredBy(model),)
 
     def add(self, batch: Sequence[Delta], engine_ms: float) -> None:
         if self._job.stream:
@@ -84,6 +89,8 @@ class Reply:
         self._post(chunks, engine_ms)
 
     def _post(self, chunks: Sequence[Chunk], engine_ms: float) -> None:
+        if self._before:
+            chunks, self._before = [*self._before, *chunks], ()
         self._outboxes.post(
             self._job.reply_to, Frame(self._job.id, self._attempt, self._seq, chunks, round(engine_ms, 3))
         )

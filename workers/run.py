@@ -3,19 +3,19 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from schemas.chat import Chat
 from schemas.errors import Cancelled, DeadlineExceeded, InternalError, PenstockError
-from schemas.jobs import Job
+from schemas.jobs import Fallback, Job
 from schemas.usage import End
 from storage.jobs import JobRecords
-from workers.engine import TextEngine
+from workers.failover import Candidate, generate_with_failover
 from workers.meter import Meter
-from workers.metrics import RETRIES
+from workers.metrics import FAILOVERS, RETRIES
 from workers.outcome import Outcome, now_ms
 from workers.reply import Reply
-from workers.retry import generate_with_retries
 from workers.runs import Runs
 
 log = logging.getLogger(__name__)
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 class Attempt:
     """Runs the job once; `run` always returns an outcome, or None when the job is another worker's by now."""
 
-    def __init__(self, job: Job, chat: Chat, number: int, *, engine: TextEngine, tries: int, reply: Reply) -> None:
+    def __init__(self, job: Job, chat: Chat, number: int, *, candidates: Sequence[Candidate], reply: Reply) -> None:
         self._job = job
         self._chat = chat
         self._number = number
-        self._engine = engine
-        self._tries = tries
+        self._candidates = candidates
         self._reply = reply
+        self._answered_by: Fallback | None = None
         self._meter = Meter(chat)
         self._started_at_ms = now_ms()
         self._started = time.perf_counter()
@@ -62,13 +62,13 @@ class Attempt:
             return self._broken(failure)
 
     async def _generate(self, records: JobRecords) -> None:
-        batches = generate_with_retries(
-            self._engine,
+        batches = generate_with_failover(
+            self._candidates,
             self._job.id,
             self._chat,
-            attempts=self._tries,
             deadline_ms=self._job.deadline_ms,
             on_retry=self._note_retry,
+            on_switch=self._switch,
         )
         async with aclosing(batches):
             async for batch in batches:
@@ -85,10 +85,17 @@ class Attempt:
         log.error("engine_adapter_failed", exc_info=failure, extra=fields)
         return self._outcome("failed", InternalError("The platform failed while it ran this request."))
 
-    def _note_retry(self, error: PenstockError, wait_s: float) -> None:
-        RETRIES.labels(self._job.model, error.code).inc()
-        fields = {"job_id": self._job.id, "model": self._job.model, "code": error.code, "wait_s": round(wait_s, 3)}
+    def _note_retry(self, asked: Candidate, error: PenstockError, wait_s: float) -> None:
+        RETRIES.labels(asked.model, error.code).inc()
+        fields = {"job_id": self._job.id, "model": asked.model, "code": error.code, "wait_s": round(wait_s, 3)}
         log.warning("engine_retried", extra=fields)
+
+    def _switch(self, answering: Candidate, error: PenstockError) -> None:
+        self._answered_by = Fallback(answering.model, answering.price)
+        self._reply.answered_by(answering.model)
+        FAILOVERS.labels(self._job.model, answering.model, error.code).inc()
+        fields = {"job_id": self._job.id, "model": self._job.model, "answered_by": answering.model}
+        log.warning("failed_over", extra={**fields, "code": error.code})
 
     def _outcome(self, end: End, error: PenstockError | None = None) -> Outcome:
         return Outcome(
@@ -99,4 +106,5 @@ class Attempt:
             started_at_ms=self._started_at_ms,
             first_chunk_ms=self._first_chunk_ms,
             engine_ms=self._engine_ms,
+            answered_by=self._answered_by,
         )

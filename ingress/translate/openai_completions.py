@@ -13,6 +13,7 @@ from ingress.translate.validation import body_error
 from schemas.catalog import Model
 from schemas.chat import Chat, Message, Sampling, Text
 from schemas.chunks import (
+    AnsweredBy,
     Chunk,
     Ended,
     Finish,
@@ -123,6 +124,8 @@ class _Completion:
                     self._finished(choice, reason)
                 case Ended():
                     self._end(chunk)
+                case AnsweredBy(model=model):
+                    self._head["model"] = model
                 case ReasoningDelta() | Signature() | RedactedReasoning() | ToolCallDelta():
                     pass
                 case OpaquePiece() | UsageReport():

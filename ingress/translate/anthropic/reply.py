@@ -9,6 +9,7 @@ from ingress.translate.anthropic.bodies import head, stop_reason, tool_id, usage
 from ingress.translate.anthropic.stream import BLOCK_STOP
 from ingress.translate.openai_chat.bodies import end_error
 from schemas.chunks import (
+    AnsweredBy,
     Chunk,
     Ended,
     Finish,
@@ -83,6 +84,8 @@ class MessagesFold:
             match chunk:
                 case Finish():
                     self._finish = chunk
+                case AnsweredBy(model=model):
+                    self._model = model
                 case UsageReport(usage=usage):
                     self._usage = usage
                 case Ended():

@@ -9,6 +9,7 @@ from ingress.translate.anthropic.order import InOrder
 from ingress.translate.one_line import one_line, quoted
 from ingress.translate.openai_chat.bodies import end_error
 from schemas.chunks import (
+    AnsweredBy,
     Chunk,
     Ended,
     Finish,
@@ -68,6 +69,8 @@ class MessagesStreamWriter:
                     self._finished(chunk)
                 case Ended():
                     self._end(chunk)
+                case AnsweredBy(model=model):
+                    self._model = model
                 case UsageReport():
                     pass  # the end has the last count
                 case _:

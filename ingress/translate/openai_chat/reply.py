@@ -7,6 +7,7 @@ import msgspec
 
 from ingress.translate.openai_chat.bodies import completion_id, end_error, usage_body
 from schemas.chunks import (
+    AnsweredBy,
     Chunk,
     Ended,
     Finish,
@@ -92,6 +93,8 @@ class ReplyFold:
                     pass  # nothing that this dialect has a word for
                 case Finish(reason=reason, choice=choice):
                     self._choice(choice).finish_reason = reason
+                case AnsweredBy(model=model):
+                    self._head["model"] = model
                 case UsageReport(usage=usage):
                     self.usage = usage
                 case Ended():

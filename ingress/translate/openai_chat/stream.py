@@ -8,6 +8,7 @@ import msgspec
 from ingress.errors import openai_error_frame
 from ingress.translate.openai_chat.bodies import completion_id, end_error, usage_body
 from schemas.chunks import (
+    AnsweredBy,
     Chunk,
     Ended,
     Finish,
@@ -36,8 +37,8 @@ class StreamWriter:
     """
 
     def __init__(self, job_id: str, model: str, created: int, include_usage: bool) -> None:
-        head = {"id": completion_id(job_id), "object": "chat.completion.chunk", "created": created, "model": model}
-        self._head = b"data: " + ENCODE(head)[:-1]
+        self._fields = {"id": completion_id(job_id), "object": "chat.completion.chunk", "created": created}
+        self._name(model)
         self._include_usage = include_usage
         usage = b',"usage":null' if include_usage else b""
         self._close = b"}]" + usage + b"}\n\n"
@@ -65,11 +66,17 @@ class StreamWriter:
                     self._finish(chunk, events)
                 case Ended():
                     self._end(chunk, events)
+                case AnsweredBy(model=model):
+                    self._name(model)
                 case UsageReport() | Signature() | RedactedReasoning() | OpaquePiece():
                     pass  # nothing that this dialect has a word for
                 case _:
                     assert_never(chunk)
         return b"".join(events)
+
+    def _name(self, model: str) -> None:
+        """Says which model answers; before the first event only."""
+        self._head = b"data: " + ENCODE({**self._fields, "model": model})[:-1]
 
     def _text(self, delta: TextDelta, events: list[bytes]) -> None:
         text = delta.text

@@ -28,6 +28,10 @@ class Head(msgspec.Struct, frozen=True):
     def id(self) -> str:
         return RESPONSE_PREFIX + self.number
 
+    def answered_by(self, model: str) -> "Head":
+        """The same with the model that answers in place of the one that was asked."""
+        return Head(self.number, {**self.fields, "model": model})
+
 
 def response_id(job_id: str) -> str:
     return RESPONSE_PREFIX + job_id.removeprefix(JOB_PREFIX)

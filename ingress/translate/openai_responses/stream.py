@@ -7,7 +7,7 @@ from ingress.translate.one_line import one_line, quoted
 from ingress.translate.openai_responses.bodies import Head
 from ingress.translate.openai_responses.output import Item, Part, PartType
 from ingress.translate.openai_responses.transcript import Transcript
-from schemas.chunks import Chunk, Ended
+from schemas.chunks import AnsweredBy, Chunk, Ended
 from schemas.errors import ErrorData
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -61,6 +61,9 @@ class ResponsesStreamWriter(Transcript):
         """The events of all that is given, in its order."""
         if self.ended:
             return b""
+        if chunks and isinstance(first := chunks[0], AnsweredBy):
+            # It stands first, and the events that begin a response name its model.
+            self.add([first])
         if not self._begun:
             self._begin_response()
         self.add(chunks)

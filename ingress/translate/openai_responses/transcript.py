@@ -7,6 +7,7 @@ from ingress.translate.openai_chat.bodies import end_error
 from ingress.translate.openai_responses.bodies import Head, failure_body, usage_body
 from ingress.translate.openai_responses.output import Item, ItemStatus, Part, PartType
 from schemas.chunks import (
+    AnsweredBy,
     Chunk,
     Ended,
     Finish,
@@ -87,6 +88,8 @@ class Transcript:
                 self._call(chunk)
             case Finish(choice=0):
                 self._reason = chunk.reason
+            case AnsweredBy(model=model):
+                self.head = self.head.answered_by(model)
             case Ended():
                 self._end(chunk)
             case TextDelta() | RefusalDelta() | ReasoningDelta() | Signature() | RedactedReasoning():

@@ -69,6 +69,29 @@ def test_the_least_an_operator_writes_is_a_whole_row(folder: Folder) -> None:
     assert row.rules()["temperature"] == Rule(min=0, max=2)
 
 
+def test_rows_may_stand_in_for_each_other(folder: Folder) -> None:
+    catalog = folder.load(
+        f"models: [{{id: a, fallbacks: [b], {ROW}}}, {{id: b, aliases: [bb], fallbacks: [a], {ROW}}}]"
+    )
+    assert [row.id for row in catalog.fallbacks(catalog.find("a"))] == ["b"]
+    assert [row.id for row in catalog.fallbacks(catalog.find("bb"))] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("fallbacks", "faults"),
+    [
+        ("[c]", ["0.yaml:1: model 'a': the fallback 'c' is no model here"]),
+        ("[bbb]", ["0.yaml:1: model 'a': the fallback 'bbb' is no model here; did you mean 'bb'?"]),
+        ("[a]", ["0.yaml:1: model 'a': the fallback 'a' is the model itself"]),
+        ("[aa]", ["0.yaml:1: model 'a': the fallback 'aa' is the model itself"]),
+        ("[b, bb]", ["0.yaml:1: model 'a': the fallback 'bb' stands there twice"]),
+    ],
+)
+def test_a_fallback_is_another_model_and_named_once(folder: Folder, fallbacks: str, faults: list[str]) -> None:
+    text = f"models: [{{id: a, aliases: [aa], fallbacks: {fallbacks}, {ROW}}}, {{id: b, aliases: [bb], {ROW}}}]"
+    assert folder.faults(text) == faults
+
+
 def test_rows_keep_the_order_of_the_files(folder: Folder) -> None:
     catalog = folder.load(f"models: [{{id: b, {ROW}}}]", f"models: [{{id: a, {ROW}}}]")
     assert [row.id for row in catalog] == ["smollm2-135m-instruct", "b", "a"]

@@ -4,6 +4,7 @@ import pytest
 
 from schemas.chat import Chat, Message, Text
 from schemas.chunks import (
+    AnsweredBy,
     Chunk,
     Delta,
     Ended,
@@ -159,3 +160,14 @@ def test_of_a_failed_stream_everything_was_sent(posted: Posted) -> None:
     out.add((TextDelta("half"),), 1)
     out.end(FAILED, 1)
     assert posted.chunks == [TextDelta("half"), FAILED]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_who_answers_in_place_of_the_model_that_was_asked_is_said_once_and_first(posted: Posted, stream: bool) -> None:
+    sending = reply(posted, stream=stream)
+    sending.answered_by("other")
+    sending.add([TextDelta("a", 1), UsageReport(Usage(1, 1))], 1.0)
+    sending.add([TextDelta("b", 0)], 1.0)
+    sending.end(DONE, 1.0)
+    assert posted.chunks[0] == AnsweredBy("other")
+    assert sum(isinstance(chunk, AnsweredBy) for chunk in posted.chunks) == 1

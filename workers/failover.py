@@ -1,0 +1,91 @@
+"""Asking one model after the other until one begins to answer."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from schemas.chat import Chat
+from schemas.chunks import Delta
+from schemas.errors import EngineFailed, PenstockError
+from schemas.usage import Price
+from workers.engine import TextEngine
+from workers.retry import generate_with_retries
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that may answer a job: what it runs on, how often that is tried, what it costs.
+
+    `max_output_tokens` is the most that may be asked of it.
+    """
+
+    model: str
+    engine: TextEngine
+    tries: int
+    price: Price
+    max_output_tokens: int
+
+
+Retried = Callable[[Candidate, PenstockError, float], None]
+Switched = Callable[[Candidate, PenstockError], None]
+
+
+async def generate_with_failover(
+    candidates: Sequence[Candidate],
+    job_id: str,
+    chat: Chat,
+    *,
+    deadline_ms: int,
+    on_retry: Retried,
+    on_switch: Switched,
+) -> AsyncGenerator[Sequence[Delta], None]:
+    """The batches of the first candidate that gives any.
+
+    The next one is asked after every failure of an engine that comes before its first batch and after its own tries:
+    not answering, refusing the platform, answering with what is no answer. What the caller did wrong is wrong for all,
+    and after a first batch there is no other model. `on_switch` is told who now answers, before its first batch, and
+    why not the one before. When none answers, the error is that of the first, which is the one that was asked.
+    """
+    first: EngineFailed | None = None
+    why: PenstockError | None = None
+    for candidate in candidates:
+        begun = False
+        batches = generate_with_retries(
+            candidate.engine,
+            job_id,
+            _bounded(chat, candidate.max_output_tokens),
+            attempts=candidate.tries,
+            deadline_ms=deadline_ms,
+            on_retry=partial(on_retry, candidate),
+        )
+        try:
+            async with aclosing(batches):
+                async for batch in batches:
+                    if why is not None and not begun:
+                        on_switch(candidate, why)
+                    begun = True
+                    yield batch
+            return
+        except EngineFailed as error:
+            if begun:
+                raise
+            first, why = first or error, error
+        except PenstockError:
+            if begun or first is None:
+                raise
+            # A fallback finds the request wrong, which the model that was asked did not get to say.
+            break
+    assert first is not None, "there is at least one candidate"
+    raise first
+
+
+def _bounded(chat: Chat, max_output_tokens: int) -> Chat:
+    asked = chat.sampling.max_output_tokens
+    if asked is None or asked <= max_output_tokens:
+        return chat
+    return msgspec.structs.replace(
+        chat, sampling=msgspec.structs.replace(chat.sampling, max_output_tokens=max_output_tokens)
+    )
