@@ -47,21 +47,14 @@ async def reason(**settings: str) -> str:
 async def test_what_the_operator_wrote_wrongly(stack: Stack, tmp_path: Path) -> None:
     rows = tmp_path / "rows.yaml"
     rows.write_text(WRONG_ROW)
-    reachable = {"redis": stack.redis_url, "kafka": stack.bootstrap}
-    row, file, port, taken, proxies, database = await asyncio.gather(
+    row, taken, proxies = await asyncio.gather(
         reason(catalog=str(rows)),
-        reason(catalog=str(tmp_path / "none.yaml")),
-        reason(port="abc"),
         reason(port=stack.url.rpartition(":")[2]),
         reason(trusted_proxies='["x"]'),
-        reason(database="mysql://somewhere/db", **reachable),
     )
     assert row.startswith(f"{rows}:3: model 'mine': engine")
-    assert str(tmp_path / "none.yaml") in file
-    assert "PENSTOCK_PORT" in port
     assert "Address already in use" in taken
     assert "PENSTOCK_TRUSTED_PROXIES" in proxies
-    assert "sqlite:///" in database
 
 
 async def test_a_server_that_is_away(stack: Stack) -> None:

@@ -119,7 +119,8 @@ async def test_a_message_that_cannot_be_read_is_set_aside_and_holds_nobody_up(br
 
 async def test_the_client_of_a_message_that_cannot_be_read_is_told(breakable: Stack, account: str) -> None:
     key = await breakable.create_key(account)
-    breakable.upstream.script(Reply([asyncio.Event()]))
+    release = asyncio.Event()
+    breakable.upstream.script(Reply([release, *upstream.answer("nobody waits").steps]))
     lane = lane_topic("text.default")
     async with breakable.client(key.secret) as http, reading(breakable.bootstrap, lane) as messages:
         asking = asyncio.create_task(ask(http, user=account))
@@ -131,4 +132,5 @@ async def test_the_client_of_a_message_that_cannot_be_read_is_told(breakable: St
         error = error_of(await asking, 500)
     assert error["code"] == "internal_error"
     assert "nothing is charged" in error["message"]
+    release.set()
     await breakable.until_free(account)
