@@ -14,6 +14,7 @@ from ingress import metrics
 from ingress.auth import KeyCache, authorize, credential
 from ingress.background import Background
 from ingress.expiry import expire
+from ingress.gap import MissedEnds
 from ingress.lanes import LaneBoard
 from ingress.networks import client_address
 from ingress.relay import Relay
@@ -105,6 +106,11 @@ class Door:
         address = client_address(request.client, forwarded_for, self.settings.trusted_proxies)
         authorize(key, model_id, address, time.time_ns() // 1_000_000)
 
+    def _gap(self) -> None:
+        """What Redis told this process while it was deaf is lost: revoked keys, and the ends of jobs."""
+        self.keys.forget_all()
+        self._missed.begin()
+
     async def _open(self, opening: AsyncExitStack) -> None:
         database = await Database.open(self._storage.database)
         opening.push_async_callback(database.close)
@@ -115,7 +121,6 @@ class Door:
             negative_ttl_s=NEGATIVE_TTL_S,
             capacity=KEYS_CACHED,
         )
-        opening.push_async_callback(self.keys.close)
         opening.push_async_callback(self.keys.close)
         self.tracing = Tracing("ingress", self._observe.otlp_endpoint)
         opening.callback(self.tracing.close)
@@ -130,6 +135,8 @@ class Door:
         self._relay = relay = Relay(self.settings.ping_s, self.settings.stall_s)
         metrics.JOBS_FOLLOWED.set_function(lambda: float(len(relay)))
         lanes = LaneBoard(time.monotonic)
+        self._missed = MissedEnds(relay, line)
+        opening.callback(self._missed.close)
         self._subscription = Subscription(
             self._storage.redis,
             line,
@@ -138,7 +145,7 @@ class Door:
                 LANES_CHANNEL: lanes.heard,
                 KEYS_CHANNEL: lambda payload: self.keys.forget(payload.decode(errors="replace")),
             },
-            on_gap=self.keys.forget_all,
+            on_gap=self._gap,
         )
         await self._subscription.open()
         opening.push_async_callback(self._subscription.close)

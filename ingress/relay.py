@@ -55,6 +55,10 @@ class Relay:
             if box is not None:
                 box.deliver(frame)
 
+    def unended(self) -> list[Mailbox]:
+        """The mailboxes that still wait for their end."""
+        return [box for box in self._boxes.values() if box.ended is None]
+
     def fail_all(self, error: PenstockError) -> None:
         """Ends every request that has not ended."""
         for box in list(self._boxes.values()):

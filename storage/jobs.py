@@ -171,6 +171,11 @@ async def started(line: Line, job_id: str) -> bool:
     return bool(await line.call("HEXISTS", _key(job_id), "attempts"))
 
 
+async def has_ended(line: Line, job_id: str) -> bool:
+    """Whether the job has its end; False too when Redis has forgotten it. Raises Undecidable."""
+    return bool(await line.call("HEXISTS", _key(job_id), "end"))
+
+
 def _let_go(future: asyncio.Future[Reply]) -> None:
     if not future.cancelled():
         future.exception()
