@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import resource
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 
 from ingress.app import create_app
 from ingress.door import Door
+from ingress.protocol import bounded
 from ingress.settings import IngressSettings
 from schemas.errors import InvalidValue, Undecidable
 from storage.catalog import CatalogError
@@ -31,6 +33,9 @@ KEEP_ALIVE_S = 75
 BACKLOG = 2048
 VANISHED_AFTER_S = 30
 """A client that has been silent for this long is asked by the kernel whether it is still there."""
+
+FILES_BESIDE = 1024
+"""Open files besides the requests' connections: idle ones, those about to be refused, and the process's own."""
 
 log = logging.getLogger("ingress")
 
@@ -52,6 +57,7 @@ def main() -> int:
         storage, settings = read_settings(StorageSettings), read_settings(IngressSettings)
     except InvalidValue as failure:
         return _ends("ingress_cannot_be_configured", failure)
+    _allow_files(settings.max_open_requests + FILES_BESIDE)
     try:
         listener = _listen(settings)
     except OSError as failure:
@@ -67,7 +73,7 @@ async def _serve(listener: socket.socket, door: Door) -> None:
     """Serves until a signal, then until the open requests are answered or `drain_s` are over."""
     async with door:
         drain_s = door.settings.drain_s
-        server = Server(_config(create_app(door), drain_s))
+        server = Server(_config(create_app(door), door.settings))
         loop = asyncio.get_running_loop()
 
         def stop(number: int) -> None:
@@ -81,16 +87,24 @@ async def _serve(listener: socket.socket, door: Door) -> None:
         await server.serve(sockets=[listener])
 
 
+def _allow_files(wanted: int) -> None:
+    """As many open files as the system lets us have: the usual 1024 would be a silent cap on connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def _ends(event: str, failure: Exception) -> int:
     """One line for whoever operates this: the way to the failure is of no use to them."""
     log.critical(event, extra={"reason": str(failure)})
     return 1
 
 
-def _config(app: FastAPI, drain_s: float) -> uvicorn.Config:
+def _config(app: FastAPI, settings: IngressSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=bounded(settings.body_s),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -100,7 +114,7 @@ def _config(app: FastAPI, drain_s: float) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         # By then all are answered but those whose clients do not read.
-        timeout_graceful_shutdown=math.ceil(drain_s) + 1,
+        timeout_graceful_shutdown=math.ceil(settings.drain_s) + 1,
     )
 
 

@@ -28,7 +28,9 @@ class IngressSettings(BaseSettings):
     default_in_flight: int = Field(2_000, ge=0, description="Likewise, requests at once")
     ping_s: float = Field(15, gt=0, description="Silence on a stream after which a ping is sent")
     stall_s: float = Field(60, ge=1, description="How long a client may read nothing of its answer until it is cut")
-    body_s: float = Field(60, gt=0, description="How long a client may take to send its request's body")
+    body_s: float = Field(
+        60, gt=0, description="How long a client may take to send a request's head, and then its body"
+    )
     key_ttl_s: float = Field(60, gt=0, description="Age at which a cached access key is looked up again")
     responses_days: int = Field(30, ge=1, description="How long stored responses are kept")
     responses_dialect: Literal["openai", "open_responses"] = Field(

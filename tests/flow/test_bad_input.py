@@ -160,6 +160,31 @@ async def test_clients_that_vanish_with_half_a_request_sent_leave_nothing(stack:
     await stack.until_idle()
 
 
+async def test_a_head_without_end_costs_no_memory(stack: Stack) -> None:
+    async with connected(stack.url) as client:
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            await client.send(b"GET /healthz HTTP/1.1\r\n" + b"x-header: aaaaaaaaaaaaaaaaaaaa\r\n" * 500_000)
+    async with connected(stack.url) as client:
+        await client.send(b"GET /healthz HTTP/1.1\r\nx-header: " + b"a" * 60_000 + b"\r\nconnection: close\r\n\r\n")
+        assert b" 200 OK" in await client.rest()
+
+
+@pytest.mark.parametrize("raw", [b"", b"GET /healthz HTTP/1.1\r\nx-he"], ids=["nothing", "half a head"])
+async def test_a_head_that_does_not_come_is_not_waited_for(tight_door: str, raw: bytes) -> None:
+    async with connected(tight_door) as client, asyncio.timeout(4):
+        await client.send(raw)
+        assert await client.rest() == b""
+
+
+async def test_a_connection_that_has_asked_before_may_rest(tight_door: str) -> None:
+    """A pool keeps it for longer than a head may take."""
+    async with connected(tight_door) as client:
+        for _ in range(2):
+            await client.send(b"GET /healthz HTTP/1.1\r\n\r\n")
+            assert b" 200 OK" in await client.read(4_000)
+            await asyncio.sleep(1.3)
+
+
 @pytest.mark.parametrize(
     "raw", [b"\x16\x03\x01\x02\x00\x01\x00", b"GET\r\n\r\n", b"HELO mail\r\n\r\n", b"POST / HTTP/9.9\r\n\r\n"]
 )
