@@ -101,6 +101,9 @@ class Model(Row):
     engine: EngineName
     lane: LaneName = "text.default"
     base_url: AnyHttpUrl | None = None
+    url_fetch: Literal["platform", "provider"] = Field(
+        default="platform", description="Who fetches images and documents that a chat names by URL"
+    )
     upstream_model: str | None = Field(default=None, description="The engine's own name for the model; default: id")
     api_key_env: str | None = Field(
         default=None, description="Environment variable of the worker that holds the secret"

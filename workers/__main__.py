@@ -32,6 +32,8 @@ from storage.subscription import Subscription
 from storage.worker_names import take_name
 from workers.engine import Bounded, TextEngine
 from workers.engines.setup import SetupError
+from workers.fetch import Fetcher
+from workers.images import Inliner
 from workers.loop import LaneLoop
 from workers.name import keep_name
 from workers.registry import Starts, build
@@ -95,6 +97,9 @@ class Worker:
         await subscription.open()
         keep.push_async_callback(subscription.close)
 
+        fetcher = Fetcher(self._settings.fetch_networks, http=self._settings.fetch_http, limit_s=self._settings.fetch_s)
+        keep.push_async_callback(fetcher.close)
+        inliner = Inliner(fetcher)
         loops = []
         for lane in lanes:
             own = [model for model in catalog if model.lane == lane]
@@ -119,6 +124,7 @@ class Worker:
                     objects=objects,
                     settler=settler,
                     tracing=tracing,
+                    inliner=inliner,
                 )
             )
             await take_name(line, self._settings.worker_name, self._incarnation)

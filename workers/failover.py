@@ -1,6 +1,6 @@
 """Asking one model after the other until one begins to answer."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +14,14 @@ from schemas.usage import Price
 from workers.engine import TextEngine
 from workers.retry import generate_with_retries
 
+Prepare = Callable[[Chat], Awaitable[Chat]]
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A model that may answer a job: what it runs on, how often that is tried, what it costs.
 
-    `max_output_tokens` is the most that may be asked of it.
+    `max_output_tokens` is the most that may be asked of it; `prepare` makes of the chat what its engine is to get.
     """
 
     model: str
@@ -27,6 +29,7 @@ class Candidate:
     tries: int
     price: Price
     max_output_tokens: int
+    prepare: Prepare
 
 
 Retried = Callable[[Candidate, PenstockError, float], None]
@@ -53,15 +56,15 @@ async def generate_with_failover(
     why: PenstockError | None = None
     for candidate in candidates:
         begun = False
-        batches = generate_with_retries(
-            candidate.engine,
-            job_id,
-            _bounded(chat, candidate.max_output_tokens),
-            attempts=candidate.tries,
-            deadline_ms=deadline_ms,
-            on_retry=partial(on_retry, candidate),
-        )
         try:
+            batches = generate_with_retries(
+                candidate.engine,
+                job_id,
+                _bounded(await candidate.prepare(chat), candidate.max_output_tokens),
+                attempts=candidate.tries,
+                deadline_ms=deadline_ms,
+                on_retry=partial(on_retry, candidate),
+            )
             async with aclosing(batches):
                 async for batch in batches:
                     if why is not None and not begun:

@@ -23,6 +23,7 @@ from workers.count import Counting, counted
 from workers.engine import TextEngine
 from workers.failover import Candidate
 from workers.gate import Refusal, admit
+from workers.images import Inliner
 from workers.outcome import EVENT_DECODER, Outcome, now_ms
 from workers.reply import Reply
 from workers.run import Attempt
@@ -66,6 +67,7 @@ class LaneLoop:
         objects: ObjectFolder,
         settler: Settler,
         tracing: Tracing,
+        inliner: Inliner,
     ) -> None:
         self.lane = lane
         self.slots = slots
@@ -79,6 +81,7 @@ class LaneLoop:
         self._objects = objects
         self._settler = settler
         self._tracing = tracing
+        self._inliner = inliner
         self._slots = Slots(slots)
         self._open: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
@@ -223,7 +226,8 @@ class LaneLoop:
         model = self._catalog.find(answering.model)
         engine = self._engines[model.id]
         engine = Counting(engine) if job.operation == COUNT_TOKENS else engine
-        return Candidate(model.id, engine, model.attempts, answering.price, model.max_output_tokens)
+        prepare = self._inliner.inline if model.url_fetch == "platform" else self._inliner.check
+        return Candidate(model.id, engine, model.attempts, answering.price, model.max_output_tokens, prepare)
 
     async def _chat(self, job: Job) -> Chat:
         if isinstance(job.work, Stored):

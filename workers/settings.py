@@ -3,7 +3,7 @@
 import os
 import socket
 
-from pydantic import Field
+from pydantic import Field, IPvAnyNetwork
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -17,4 +17,9 @@ class WorkerSettings(BaseSettings):
         description="Name that a restarted worker keeps; unique among those that run",
     )
     slots: int = Field(128, ge=1, description="Jobs that may run at once on a lane whose engines set no bound")
+    fetch_networks: list[IPvAnyNetwork] = Field(
+        [], description="Networks, beside the public Internet, that callers' URLs of images may lead to"
+    )
+    fetch_http: bool = Field(False, description="Fetch such URLs without TLS too")
+    fetch_s: float = Field(15, gt=0, description="How long fetching one of them may take")
     drain_s: float = Field(8, ge=0, description="How long a stopping worker waits for its running jobs")

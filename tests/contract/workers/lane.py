@@ -29,6 +29,8 @@ from storage.subscription import Subscription
 from storage.topics import make_topics
 from tests.contract.storage.log import uncommitted
 from tests.waiting import eventually
+from workers.fetch import Fetcher
+from workers.images import Inliner
 from workers.loop import LaneLoop
 from workers.runs import Runs
 from workers.settle import Settler
@@ -113,6 +115,7 @@ class Worker:
             objects=lane.objects,
             settler=Settler(self.records, self.producer, lane.objects),
             tracing=lane.tracing,
+            inliner=Inliner(Fetcher()),
         )
         await self.consumer.open()
         stack.push_async_callback(self.consumer.close)

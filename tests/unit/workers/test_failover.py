@@ -45,12 +45,17 @@ class Engine:
         pass
 
 
+async def as_it_is(chat: Chat) -> Chat:
+    return chat
+
+
 class Run:
     """What came of asking these engines in turn, each twice at most."""
 
     def __init__(self, *engines: Engine, most_tokens: int = 4096) -> None:
         self.candidates = [
-            Candidate(f"m{number}", engine, 2, Price(number), most_tokens) for number, engine in enumerate(engines)
+            Candidate(f"m{number}", engine, 2, Price(number), most_tokens, as_it_is)
+            for number, engine in enumerate(engines)
         ]
         self.said: list[str] = []
         self.switches: list[tuple[str, str, list[str]]] = []
