@@ -50,7 +50,7 @@ class Background:
     async def keep(self, response: StoredResponse) -> None:
         """Makes a response known before its job is queued."""
         ticket = _ticket(response)
-        await self._store.put(response, durable=True)
+        await self._store.put(response)
         await self._jobs.open(_name(response), ticket.deadline_ms, ticket.deadline_ms + GRACE_MS)
 
     async def forget(self, response: StoredResponse) -> None:
@@ -144,7 +144,7 @@ class Background:
         finished = msgspec.structs.replace(
             response, body=fold.reply(), ticket=None, chunks=CHUNK_ENCODER.encode(chunks), ended_at_s=ended_at_s
         )
-        await self._store.put(finished, durable=True)
+        await self._store.put(finished)
         if await self._jobs.close(_name(response)):
             used_tokens = fold.usage.input_tokens + fold.usage.output_tokens
             await self._limits.settle(ticket.scopes, job_id(response.id), ticket.reserved_tokens - used_tokens)

@@ -13,13 +13,13 @@ from starlette.requests import Request
 from ingress import metrics
 from ingress.auth import KeyCache, authorize, credential
 from ingress.background import Background
-from ingress.expiry import expire
 from ingress.gap import MissedEnds
 from ingress.lanes import LaneBoard
 from ingress.networks import client_address
 from ingress.relay import Relay
 from ingress.settings import IngressSettings
 from ingress.submit import Submitter
+from ingress.tidying import tidy
 from schemas.access import KEYS_CHANNEL, AccessKey
 from schemas.catalog import Catalog
 from schemas.errors import Overloaded
@@ -165,7 +165,7 @@ class Door:
             objects=objects,
             catalog=self.catalog,
         )
-        self.responses = ResponseStore(objects, self.settings.responses_days)
+        self.responses = ResponseStore(line, objects, self.settings.responses_days)
         self.background = Background(BackgroundJobs(line), self.responses, limits, line)
-        for name, work in (("background", self.background.look_after()), ("expiry", expire(self.responses))):
+        for name, work in (("background", self.background.look_after()), ("responses", tidy(self.responses))):
             opening.callback(asyncio.create_task(work, name=name).cancel)

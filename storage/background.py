@@ -7,12 +7,14 @@ A worker appends to a job's list as it would publish to an ingress, and brings t
 Whichever ingress looks first takes the job for a while; one that dies with it leaves it to the next.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
 from schemas.chunks import Frame
+from storage.due import DueList
 from storage.line import Line, Script
 
 PREFIX: Final = "penstock:background:"
@@ -34,14 +36,6 @@ end
 return 1
 """)
 """Appends where the job is known still, and says it is done either way: what is gone needs no more frames."""
-
-TAKE: Final = Script("""
-local now = redis.call('TIME')
-local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now_ms, 'LIMIT', 0, ARGV[1])
-for _, member in ipairs(due) do redis.call('ZADD', KEYS[1], now_ms + ARGV[2], member) end
-return due
-""")
 
 ENCODER: Final = msgspec.msgpack.Encoder()
 DECODER: Final = msgspec.msgpack.Decoder(list[Frame])
@@ -76,14 +70,13 @@ class BackgroundJobs:
 
     def __init__(self, line: Line) -> None:
         self._line = line
+        self._due = DueList(line, DUE)
 
     async def open(self, name: Name, deadline_ms: int, look_ms: int) -> None:
         """Makes the job known; at `look_ms`, if it has not ended before, somebody must look at it."""
         pushed = self._line.call("RPUSH", name.channel, KNOWN)
         kept = self._line.call("PEXPIREAT", name.channel, deadline_ms + KEEP_MS)
-        noted = self._line.call("ZADD", DUE, look_ms, name.channel)
-        for reply in (pushed, kept, noted):
-            await reply
+        await asyncio.gather(pushed, kept, self._due.note(name.channel, look_ms))
 
     async def read(self, name: Name, place: int) -> Read | None:
         """The frames from `place` on, 0 for all; None when the job is not, or no longer, known."""
@@ -100,14 +93,13 @@ class BackgroundJobs:
 
     async def close(self, name: Name) -> bool:
         """Forgets the job; True for the one caller that did."""
-        first = bool(await self._line.call("ZREM", DUE, name.channel))
+        first = await self._due.drop(name.channel)
         await self._line.call("DEL", name.channel)
         return first
 
     async def look_later(self, name: Name, look_ms: int) -> None:
-        await self._line.call("ZADD", DUE, "XX", look_ms, name.channel)
+        await self._due.put_off(name.channel, look_ms)
 
     async def take_due(self) -> list[Name]:
-        """Jobs that somebody must look at, taken by this caller for TAKEN_MS."""
-        members = await self._line.run(TAKE, (DUE,), MOST_TAKEN, TAKEN_MS)
-        return [Name.of(member.decode()) for member in members]
+        """Jobs that somebody must look at, left to this caller for TAKEN_MS."""
+        return [Name.of(channel) for channel in await self._due.take(MOST_TAKEN, TAKEN_MS)]

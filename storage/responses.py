@@ -1,7 +1,12 @@
 """Responses at rest: each the account's own, found by its id, gone some days after it was made.
 
-A response is one object, `responses/{day}/{account}/{id}`. Its id begins with the time it was made, so a read knows
-where to look and whether it is too old, and a whole day expires at once.
+A response is put into Redis, which costs its client next to nothing, and moved from there to object storage when it is
+no longer new. Its id begins with the time it was made, so a read knows where to look and whether it is too old, and
+a whole day expires at once.
+
+    penstock:response:{account}:{id}    string  the encoded record
+    penstock:responses                  zset    account:id → when it is moved
+    responses/{day}/{account}/{id}      object  the encoded record
 """
 
 import re
@@ -12,14 +17,27 @@ from typing import Any, Final
 import msgspec
 
 from schemas.errors import Undecidable
+from storage.due import DueList
 from storage.limits import Scope
+from storage.line import Line
 from storage.objects import ObjectFolder
 
 ROOT: Final = "responses"
+DUE: Final = "penstock:responses"
 RESPONSE_ID: Final = re.compile(r"resp_([0-9a-f]{12})[0-9a-f]{20}")
 """The job's number: milliseconds since 1970, then chance."""
 
 DAY_MS: Final = 86_400_000
+NEW_MS: Final = 30_000
+"""For how long a response stays in Redis: most are gone on from within seconds, or never."""
+
+KEPT_MS: Final = 7 * DAY_MS
+"""How long Redis keeps what no process is there to move."""
+
+LARGEST_IN_REDIS_BYTES: Final = 256 * 1024
+MOST_MOVED: Final = 64
+TAKEN_MS: Final = 30_000
+"""For how long what is to be moved is left to the process that took it."""
 
 Items = list[dict[str, Any]]
 
@@ -60,29 +78,49 @@ DECODER: Final = msgspec.msgpack.Decoder(StoredResponse)
 
 
 class ResponseStore:
-    """What is put is there for every process of the platform at once. Raises Undecidable when it cannot be reached."""
+    """What is put is there for every process of the platform at once, and outlives each of them.
 
-    def __init__(self, objects: ObjectFolder, keep_days: int) -> None:
+    Raises Undecidable when neither of the two places can be reached, or the one that would know.
+    """
+
+    def __init__(self, line: Line, objects: ObjectFolder, keep_days: int) -> None:
+        self._line = line
         self._objects = objects
+        self._due = DueList(line, DUE)
         self._keep_days = keep_days
 
-    async def put(self, response: StoredResponse, *, durable: bool = False) -> None:
-        """A response that was accepted and not yet given needs to be `durable`: its client has nothing else."""
-        key = self._key(response.account, response.id)
-        assert key is not None, response.id
+    async def put(self, response: StoredResponse) -> None:
+        encoded = ENCODER.encode(response)
+        new = _new(response.account, response.id)
+        if len(encoded) > LARGEST_IN_REDIS_BYTES:
+            await self._put_object(response, encoded)
+            await self._line.call("DEL", new)
+            return
         try:
-            await self._objects.put(key, ENCODER.encode(response), durable=durable)
-        except OSError as failure:
-            raise Undecidable("Responses cannot be stored at the moment.", retry_after_s=5) from failure
+            kept = self._line.call("SET", new, encoded, "PX", KEPT_MS)
+            if response.ticket is None:
+                # Moved once and for all, since there is no version of it after this one.
+                await self._due.note(f"{response.account}:{response.id}", time.time_ns() // 1_000_000 + NEW_MS)
+            await kept
+        except Undecidable:
+            await self._put_object(response, encoded)
 
     async def get(self, account: str, response_id: str) -> StoredResponse | None:
         """The account's response with this id, unless there is none, or none any more."""
         key = self._key(account, response_id)
         if key is None:
             return None
+        away: Undecidable | None = None
+        try:
+            if (found := await self._line.call("GET", _new(account, response_id))) is not None:
+                return DECODER.decode(found)
+        except Undecidable as failure:
+            away = failure
         try:
             return DECODER.decode(await self._objects.get(key))
         except FileNotFoundError:
+            if away is not None:
+                raise away from None
             return None
         except OSError as failure:
             raise Undecidable("Stored responses cannot be read at the moment.", retry_after_s=5) from failure
@@ -90,7 +128,28 @@ class ResponseStore:
     async def delete(self, account: str, response_id: str) -> None:
         key = self._key(account, response_id)
         if key is not None:
+            # In this order: what is being moved just now is then taken back by its mover.
+            await self._line.call("DEL", _new(account, response_id))
             await self._objects.delete(key)
+
+    async def move(self) -> int:
+        """Moves some responses that are no longer new to where they rest, and says how many."""
+        members = await self._due.take(MOST_MOVED, TAKEN_MS)
+        if not members:
+            return 0
+        names = [tuple(member.split(":", 1)) for member in members]
+        found = await self._line.call("MGET", *[_new(account, response_id) for account, response_id in names])
+        bodies = {
+            key: body
+            for (account, response_id), body in zip(names, found, strict=True)
+            if body is not None and (key := self._key(account, response_id)) is not None
+        }
+        await self._objects.put_all(bodies)
+        for member, (account, response_id) in zip(members, names, strict=True):
+            if await self._due.drop(member) and not await self._line.call("DEL", _new(account, response_id)):
+                # It was deleted while it was on its way.
+                await self.delete(account, response_id)
+        return len(members)
 
     async def sweep(self) -> int:
         """Deletes the days that have expired, and says how many there were."""
@@ -98,6 +157,14 @@ class ResponseStore:
         for day in expired:
             await self._objects.delete_group(f"{ROOT}/{day}")
         return len(expired)
+
+    async def _put_object(self, response: StoredResponse, encoded: bytes) -> None:
+        key = self._key(response.account, response.id)
+        assert key is not None, response.id
+        try:
+            await self._objects.put(key, encoded)
+        except OSError as failure:
+            raise Undecidable("Responses cannot be stored at the moment.", retry_after_s=5) from failure
 
     def _key(self, account: str, response_id: str) -> str | None:
         found = RESPONSE_ID.fullmatch(response_id)
@@ -109,3 +176,7 @@ class ResponseStore:
 
     def _first_day(self) -> date:
         return datetime.now(UTC).date() - timedelta(days=self._keep_days)
+
+
+def _new(account: str, response_id: str) -> str:
+    return f"penstock:response:{account}:{response_id}"

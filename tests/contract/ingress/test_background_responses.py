@@ -34,7 +34,7 @@ class Platform:
 
     def __init__(self, line: Line, folder: Path) -> None:
         self.line = line
-        self.store = ResponseStore(ObjectFolder(folder), 30)
+        self.store = ResponseStore(line, ObjectFolder(folder), 30)
         self.limits = LimitStore(line)
         self.boxes = Outboxes(line, lambda _: None)
 
