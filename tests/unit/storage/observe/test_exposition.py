@@ -3,8 +3,8 @@ from http.client import HTTPConnection
 import pytest
 
 from storage.local.ports import free_port
-from streams import telemetry
 from storage.observe.exposition import Exposition
+from streams import telemetry
 
 
 @pytest.mark.parametrize(
