@@ -43,6 +43,8 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "ingress": ("-m", "ingress"),
     "worker": ("-m", "workers", "--lane", "text.default"),
     "narrow": ("-m", "workers", "--lane", "text.narrow"),
+    "embedded": ("-m", "workers", "--lane", "text.embedded"),
+    "embedded": ("-m", "workers", "--lane", "text.embedded"),
     "streams": ("-m", "streams"),
 }
 

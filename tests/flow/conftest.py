@@ -18,6 +18,13 @@ ROWS: Final[list[dict[str, Any]]] = [
     {"id": "narrow", "lane": "text.narrow"},
     {"id": "narrow-brief", "lane": "text.narrow", "deadline_s": 1},
     {"id": "claude", "engine": "anthropic"},
+    {"id": "responding", "engine": "openai_responses"},
+    {
+        "id": "able",
+        "inputs": ["text", "image", "document"],
+        "abilities": ["tools", "parallel_tools", "reasoning", "json_object", "json_schema", "prompt_cache"],
+        "max_output_tokens": 4096,
+    },
     {"id": "counting", "abilities": ["count_tokens"]},
     {"id": "hasty", "attempts": 2, "timeouts": {"connect_s": 1, "first_chunk_s": 0.5, "silence_s": 0.5}},
 ]
@@ -28,7 +35,7 @@ ROWS: Final[list[dict[str, Any]]] = [
 async def session_stack(tmp_path_factory: pytest.TempPathFactory, kafka_program: KafkaProgram) -> AsyncIterator[Stack]:
     async with running_stack(tmp_path_factory.mktemp("stack"), kafka_program, rows=ROWS) as running:
         yield running
-    for part in ("ingress", "ingress-tight", "worker", "narrow", "streams"):
+    for part in ("ingress", "ingress-tight", "worker", "narrow", "embedded", "streams"):
         faults = [line for line in running.log(part).splitlines() if '"exception":' in line or "Traceback" in line]
         assert faults == [], f"{part}: nothing that a test of this stack does is a fault of the platform's"
 
@@ -77,6 +84,11 @@ async def tight_door(stack: Stack, session_tight_door: str) -> AsyncIterator[str
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def session_narrow(session_stack: Stack) -> None:
     await session_stack.start("narrow", PENSTOCK_SLOTS="1")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def session_embedded(session_stack: Stack) -> None:
+    await session_stack.start("embedded")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
