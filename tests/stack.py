@@ -44,7 +44,6 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "worker": ("-m", "workers", "--lane", "text.default"),
     "narrow": ("-m", "workers", "--lane", "text.narrow"),
     "embedded": ("-m", "workers", "--lane", "text.embedded"),
-    "embedded": ("-m", "workers", "--lane", "text.embedded"),
     "streams": ("-m", "streams"),
 }
 

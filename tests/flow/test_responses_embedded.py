@@ -17,13 +17,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 MODEL: Final = "smollm2-135m-instruct"
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def embedded(session_stack: Stack) -> None:
-    await session_stack.start("embedded")
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def sdk(embedded: None, stack: Stack, key: NewKey) -> AsyncIterator[openai.AsyncOpenAI]:
+async def sdk(session_embedded: None, stack: Stack, key: NewKey) -> AsyncIterator[openai.AsyncOpenAI]:
     async with openai.AsyncOpenAI(base_url=stack.base_url, api_key=key.secret, max_retries=0) as client:
         yield client
 
@@ -41,7 +36,7 @@ async def test_it_answers_and_goes_on(sdk: openai.AsyncOpenAI) -> None:
     assert second.usage.input_tokens > first.usage.total_tokens
 
 
-async def test_it_streams(embedded: None, stack: Stack, key: NewKey) -> None:
+async def test_it_streams(session_embedded: None, stack: Stack, key: NewKey) -> None:
     async with stack.client(key.secret) as http:
         asked = {"model": MODEL, "input": "Count to twenty.", "max_output_tokens": 16, "stream": True}
         events = check_stream((await http.post("/v1/responses", json=asked)).text)
