@@ -18,9 +18,10 @@ ROWS: Final[list[dict[str, Any]]] = [
     {"id": "narrow", "lane": "text.narrow"},
     {"id": "narrow-brief", "lane": "text.narrow", "deadline_s": 1},
     {"id": "claude", "engine": "anthropic"},
-    {"id": "responding", "engine": "openai_responses"},
+    {"id": "able-responses", "engine": "openai_responses", "max_output_tokens": 4096},
+    {"id": "able-messages", "engine": "anthropic", "max_output_tokens": 4096},
     {
-        "id": "able",
+        "id": "able-chat",
         "inputs": ["text", "image", "document"],
         "abilities": ["tools", "parallel_tools", "reasoning", "json_object", "json_schema", "prompt_cache"],
         "max_output_tokens": 4096,
