@@ -19,6 +19,7 @@ from schemas.chat import (
     Tool,
     ToolChoice,
 )
+from schemas.dialects import OPENAI_CHAT
 from schemas.errors import NotFound
 from schemas.wire import openai_responses as wire
 
@@ -81,6 +82,7 @@ def to_chat(request: wire.ResponsesRequest, placed: Sequence[Placed], model: Mod
         response_format=_response_format(request.text),
         reasoning=_reasoning(request.reasoning),
         cache_retention=request.prompt_cache_retention,
+        extras={OPENAI_CHAT: {"prompt_cache_key": request.prompt_cache_key}} if request.prompt_cache_key else None,
     )
 
 

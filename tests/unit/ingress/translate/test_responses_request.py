@@ -25,6 +25,7 @@ from schemas.chat import (
     ToolChoice,
     ToolResult,
 )
+from schemas.dialects import OPENAI_CHAT
 from schemas.errors import InvalidRequest, InvalidValue, NotFound, PenstockError, UnsupportedParameter
 from schemas.jobs import ENCODER, WORK_DECODER
 from schemas.wire.openai_responses import ResponsesRequest
@@ -232,6 +233,7 @@ def test_every_parameter_arrives() -> None:
         text={"format": {"type": "json_schema", "name": "city", "schema": {"type": "object"}, "strict": True}},
         reasoning={"effort": "low", "max_tokens": 100, "summary": "auto"},
         prompt_cache_retention="24h",
+        prompt_cache_key="k",
         metadata={"trace": "1"},
     )
     assert asked == Chat(
@@ -256,6 +258,7 @@ def test_every_parameter_arrives() -> None:
         response_format=ResponseFormat("json_schema", "city", {"type": "object"}, True),
         reasoning=Reasoning("low", 100, display="summarized"),
         cache_retention="24h",
+        extras={OPENAI_CHAT: {"prompt_cache_key": "k"}},
     )
 
 
