@@ -5,6 +5,7 @@ from typing import Any
 
 from ingress.abilities import asks_of
 from ingress.auth import opens
+from ingress.native import is_native
 from ingress.rules import check_rule
 from ingress.tokens import estimate_input_tokens
 from schemas.access import AccessKey
@@ -29,7 +30,7 @@ def accepts(row: Model, chat: Chat) -> bool:
     """
     if any(ask not in row.abilities and ask not in row.inputs for ask in asks_of(chat)):
         return False
-    if any(tool.dialect not in (None, row.dialect) for tool in chat.tools):
+    if not is_native(row, chat):
         return False
     if estimate_input_tokens(chat) > row.context_tokens:
         return False

@@ -7,7 +7,7 @@ import pytest
 from ingress.fallbacks import fallbacks_of
 from schemas.access import AccessKey, Limits
 from schemas.catalog import Catalog, Model
-from schemas.chat import Chat, Image, Message, Reasoning, ResponseFormat, Sampling, Text, Tool, ToolChoice
+from schemas.chat import Chat, Image, Message, Opaque, Reasoning, ResponseFormat, Sampling, Text, Tool, ToolChoice
 from schemas.jobs import Fallback
 from schemas.usage import Price
 
@@ -75,6 +75,10 @@ def test_a_fallback_that_would_have_to_drop_something_is_not_asked(chat: Chat, l
 
 def test_a_tool_that_one_provider_runs_goes_to_nobody_else() -> None:
     assert allowed(Chat(HELLO, tools=(Tool("web_search", dialect="anthropic"),))) == ()
+
+
+def test_a_part_that_one_provider_knows_goes_to_nobody_else() -> None:
+    assert allowed(Chat((Message("user", (Opaque("anthropic", {"type": "search_result"}),)),))) == ()
 
 
 def test_a_lower_bound_of_output_is_no_reason_not_to_answer() -> None:
