@@ -11,6 +11,8 @@ from storage.keys import NewKey
 from storage.local.kafka_program import KafkaProgram
 from tests.stack import Stack, running_stack
 
+DEAR: Final = {"input_usd_per_mtok": 1000, "output_usd_per_mtok": 2000}
+
 ROWS: Final[list[dict[str, Any]]] = [
     {"id": "brief", "deadline_s": 1, "aliases": ["org/brief"]},
     {"id": "wide", "context_tokens": 4_000_000, "max_output_tokens": 100_000},
@@ -26,6 +28,9 @@ ROWS: Final[list[dict[str, Any]]] = [
         "abilities": ["tools", "parallel_tools", "reasoning", "json_object", "json_schema", "prompt_cache"],
         "max_output_tokens": 4096,
     },
+    {"id": "fetching", "inputs": ["text", "image"], "url_fetch": "provider"},
+    {"id": "away", "base_url": "http://127.0.0.1:9/v1", "attempts": 1, "price": DEAR, "fallbacks": ["able-chat"]},
+    {"id": "unsteady", "fallbacks": ["able-chat"]},
     {"id": "counting", "abilities": ["count_tokens"]},
     {"id": "hasty", "attempts": 2, "timeouts": {"connect_s": 1, "first_chunk_s": 0.5, "silence_s": 0.5}},
 ]
@@ -34,7 +39,8 @@ ROWS: Final[list[dict[str, Any]]] = [
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def session_stack(tmp_path_factory: pytest.TempPathFactory, kafka_program: KafkaProgram) -> AsyncIterator[Stack]:
-    async with running_stack(tmp_path_factory.mktemp("stack"), kafka_program, rows=ROWS) as running:
+    fetching = {"PENSTOCK_FETCH_NETWORKS": '["127.0.0.1/32"]', "PENSTOCK_FETCH_HTTP": "1"}
+    async with running_stack(tmp_path_factory.mktemp("stack"), kafka_program, rows=ROWS, **fetching) as running:
         yield running
     for part in ("ingress", "ingress-tight", "worker", "narrow", "embedded", "streams"):
         faults = [line for line in running.log(part).splitlines() if '"exception":' in line or "Traceback" in line]

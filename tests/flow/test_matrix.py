@@ -1,6 +1,7 @@
 """Every door, every provider, every thing that can be asked: the same behaviour whoever made the model.
 
-A cell that is empty says why in EMPTY and is refused at the door, not dropped in silence.
+A cell that is empty says why, in UNSPEAKABLE or UNABLE; what a provider cannot is refused at the door, not dropped in
+silence. What the embedded model can is asked of the model itself, in the tests of each door.
 """
 
 from collections.abc import Iterator
