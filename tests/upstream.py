@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
+WAIT_S: Final = 30.0
+"""How long a test waits for what must come."""
+
 DONE: Final = b"data: [DONE]\n\n"
 
 
@@ -126,13 +129,13 @@ class Upstream:
 
     async def arrived(self, count: int) -> Asked:
         """The request with this number, counted from 1, once it is there."""
-        async with self._changed:
+        async with asyncio.timeout(WAIT_S), self._changed:
             await self._changed.wait_for(lambda: len(self.asked) >= count)
         return self.asked[count - 1]
 
     async def answered(self, count: int) -> None:
         """Returns once so many answers were sent to their end."""
-        async with self._changed:
+        async with asyncio.timeout(WAIT_S), self._changed:
             await self._changed.wait_for(lambda: self._answered >= count)
 
     async def note_asked(self, asked: Asked) -> None:

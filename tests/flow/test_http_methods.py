@@ -31,7 +31,7 @@ async def test_options_says_what_there_is(stack: Stack, key: NewKey) -> None:
     ("method", "path", "status", "code"),
     [
         ("GET", "/v1/nothing", 404, "not_found"),
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/v1", 404, "not_found"),
         ("POST", "/chat/completions", 404, "not_found"),
         ("GET", "/v1/../../etc/passwd", 404, "not_found"),
         ("GET", "/v1/models/", 404, None),

@@ -14,8 +14,8 @@ from tests.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-EXAMPLES: Final = "40"
-"""Requests of each kind for each operation; the whole takes some ten seconds."""
+EXAMPLES: Final = "20"
+"""Requests of each kind for each operation."""
 
 MOST_S: Final = 90.0
 
@@ -37,7 +37,8 @@ async def test_schemathesis_finds_no_5xx_behind_the_contract(stack: Stack, key: 
     async with stack.client(key.secret) as http:
         supported = (await http.get("/v1/models/scripted")).json()["supported_parameters"]
     request = document["components"]["schemas"]["ChatCompletionRequest"]
-    kept = {"stream", "user", "metadata", *supported} & request["properties"].keys()
+    # The scripted upstream gives one choice, however many are asked for.
+    kept = {"stream", "user", "metadata", *supported} & request["properties"].keys() - {"n"}
     request["properties"] = {name: request["properties"][name] for name in kept} | {
         "model": {"enum": ["scripted", "brief"]},
         "messages": {

@@ -3,11 +3,12 @@
 import asyncio
 
 import httpx2
+import openai
 import pytest
 
 from storage.keys import NewKey
 from tests import upstream
-from tests.asking import PATH, ask, body, error_of
+from tests.asking import PATH, QUESTION, ask, body, error_of
 from tests.stack import Stack, until
 from tests.upstream import Reply
 
@@ -28,6 +29,10 @@ async def test_a_lane_without_a_worker_is_shed(stack: Stack, tight_door: str, ke
     assert error["code"] == "overloaded"
     assert "text.unserved" in error["message"]
     assert int(response.headers["retry-after"]) > 0
+    async with openai.AsyncOpenAI(base_url=f"{tight_door}/v1", api_key=key.secret, max_retries=0) as sdk:
+        with pytest.raises(openai.APIStatusError) as shed:
+            await sdk.chat.completions.create(model="unserved", messages=QUESTION)
+    assert (shed.value.status_code, shed.value.code) == (503, "overloaded")
 
 
 @pytest.mark.usefixtures("session_narrow")
@@ -55,8 +60,15 @@ async def test_a_full_lane_is_shed_and_what_was_accepted_is_answered(stack: Stac
 
 async def test_another_lane_is_open_while_one_is_full(stack: Stack, session_narrow: None, key: NewKey) -> None:
     release = asyncio.Event()
-    stack.upstream.script(Reply([release, *upstream.answer("narrow").steps]))
     async with stack.client(key.secret) as http:
+
+        async def open_again() -> int:
+            return (await ask(http, "narrow")).status_code
+
+        # A worker tells of its lane once a second: it may be taken for full a moment longer than it is.
+        await until(open_again, lambda status: status == 200)
+        stack.upstream.reset()
+        stack.upstream.script(Reply([release, *upstream.answer("narrow").steps]))
         narrow = [asyncio.create_task(ask(http, "narrow")) for _ in range(3)]
         await stack.upstream.arrived(1)
         assert (await ask(http)).status_code == 200
