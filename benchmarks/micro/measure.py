@@ -1,9 +1,10 @@
 """All micro-benchmarks, in the order of a request's path."""
 
-from benchmarks.micro import doors, functions, round_trips
+from benchmarks.micro import doors, functions, providers, round_trips
 from benchmarks.micro.timing import Timing
 
 
 async def measure() -> list[Timing]:
     """Takes some ten seconds."""
-    return [*functions.measure(), *doors.measure(), *[timing async for timing in round_trips.measure()]]
+    pure = [*functions.measure(), *providers.measure(), *doors.measure()]
+    return pure + [timing async for timing in round_trips.measure()]
