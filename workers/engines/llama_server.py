@@ -28,13 +28,16 @@ MOST_THREADS: Final = 4
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`engine_options` of a llama_cpp row. Each of `n_parallel` slots has the row's whole `context_tokens`.
 
-    `queue` bounds what waits for a slot; `model_path` names another GGUF file than the embedded one.
+    `queue` bounds what waits for a slot; `model_path` names another GGUF file than the embedded one. `temperature` and
+    `top_p` are for callers that set none.
     """
 
     n_parallel: Annotated[int, msgspec.Meta(ge=1, le=16)] = 2
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
     queue: Annotated[int, msgspec.Meta(ge=0)] = 32
     model_path: str | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.8
+    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.95
 
 
 class LlamaServer(Protocol):
@@ -77,6 +80,7 @@ def load(model: Model, options: Options, path: Path, key: str) -> LlamaServer:
     params.cache_ram_mib = 0
     # What goes wrong comes back as an error; llama.cpp's own log may hold prompts.
     params.verbosity = 0
+    params.sampling.temp, params.sampling.top_p = options.temperature, options.top_p
     # It always listens on a port of its own as well, which nobody outside this process is to use.
     params.hostnames, params.port = ["127.0.0.1"], 0
     params.api_keys = [key]
