@@ -30,7 +30,9 @@ class LogProducer:
     aiokafka's own never gives a batch up, and never goes on once it has lost one: its sequence has a gap then.
     """
 
-    def __init__(self, bootstrap: str, client_id: str, *, timeout_s: float = PUBLISH_TIMEOUT_S, linger_ms: int = 0) -> None:
+    def __init__(
+        self, bootstrap: str, client_id: str, *, timeout_s: float = PUBLISH_TIMEOUT_S, linger_ms: int = 0
+    ) -> None:
         self._bootstrap = bootstrap
         self._client_id = client_id
         self._linger_ms = linger_ms
