@@ -101,6 +101,7 @@ class WholeAnswer(Answer):
         request_id: str,
         started: float,
         fold: Fold,
+        *,
         keep: Keep | None = None,
     ) -> None:
         super().__init__(submitter, submission, request_id, started)
@@ -137,6 +138,7 @@ class StreamedAnswer(Answer):
         request_id: str,
         started: float,
         writer: Writer,
+        *,
         keep: Keep | None = None,
     ) -> None:
         super().__init__(submitter, submission, request_id, started)

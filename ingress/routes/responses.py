@@ -58,10 +58,10 @@ async def create_response(request: Request) -> Response:
     if asked.stream:
         writer = ResponsesStreamWriter(head, time.time, door.settings.responses_dialect)
         keep = asked.keep(door.responses, writer)
-        return StreamedAnswer(door.submitter, submission, request_id, started, writer, keep)
+        return StreamedAnswer(door.submitter, submission, request_id, started, writer, keep=keep)
     fold = ResponsesFold(head, time.time)
     keep = asked.keep(door.responses, fold)
-    return WholeAnswer(door.submitter, submission, request_id, started, fold, keep)
+    return WholeAnswer(door.submitter, submission, request_id, started, fold, keep=keep)
 
 
 @router.get(ONE, summary="A stored response as it stands, or the stream of one that runs in the background")
