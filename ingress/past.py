@@ -14,6 +14,9 @@ from storage.responses import Items, ResponseStore, StoredResponse
 DECODE: Final = msgspec.json.Decoder(dict[str, Any]).decode
 ITEM_ID: Final = re.compile(r"[a-z]+_([0-9a-f]{32})[io][0-9a-f]+")
 
+MOST_RESPONSES: Final = 100
+"""In how many stored responses one request may have items looked up."""
+
 
 class Past(NamedTuple):
     """All that was said before, as items, and the items that the request knows by id only."""
@@ -53,7 +56,10 @@ async def _history(store: ResponseStore, account: str, response_id: str) -> Item
 async def _known(store: ResponseStore, account: str, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The items with these ids that the account's stored responses have: an id says in which one."""
     known: dict[str, dict[str, Any]] = {}
-    for response_id in {f"resp_{found[1]}" for each in ids if (found := ITEM_ID.fullmatch(each))}:
+    response_ids = {f"resp_{found[1]}" for each in ids if (found := ITEM_ID.fullmatch(each))}
+    if len(response_ids) > MOST_RESPONSES:
+        raise InvalidValue(f"'input' may refer to items of {MOST_RESPONSES} responses at most.", param="input")
+    for response_id in response_ids:
         response = await store.get(account, response_id)
         if response is not None:
             known |= {item["id"]: item for item in (*response.input, *output_of(response))}

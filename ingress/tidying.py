@@ -25,7 +25,9 @@ async def tidy(store: ResponseStore) -> None:
                 swept_at = time.monotonic()
                 if days := await store.sweep():
                     log.info("responses_expired", extra={"days": days})
-        except (Undecidable, OSError) as failure:
+        except Undecidable as failure:
+            log.debug("tidying_waits", extra={"reason": failure.message})
+        except OSError as failure:
             # Nothing is lost: it stays where it is, and is tried again.
             log.warning("responses_not_tidied", extra={"reason": str(failure)})
         await asyncio.sleep(0 if moved else MOVE_S)
