@@ -40,7 +40,11 @@ class OpenAICompatible:
         self._secret = secret
         self._input_excludes_cache = options.input_excludes_cache
         self._shape = openai_request.Shape(
-            model.upstream_name, options, model.max_output_tokens, "prompt_cache" in model.abilities
+            model.upstream_name,
+            options,
+            model.max_output_tokens,
+            reasons="reasoning" in model.abilities,
+            caches="prompt_cache" in model.abilities,
         )
         bearer = {} if secret is None else {"Authorization": f"Bearer {secret}"}
         headers = {**bearer, **checked_headers(model, options.headers)}

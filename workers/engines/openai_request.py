@@ -49,11 +49,12 @@ class Asking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """How one row's model is asked."""
+    """How one row's model is asked. One that does not reason is not told to leave it either: it may know no such word."""
 
     model: str
     asking: Asking = Asking()
     max_output_tokens: int = 4096
+    reasons: bool = False
     caches: bool = False
 
     @property
@@ -83,7 +84,7 @@ def body(shape: Shape, chat: Chat) -> dict[str, Any]:
         _add_choice(fields, chat.tool_choice)
     if chat.response_format is not None:
         fields["response_format"] = _format(chat.response_format)
-    if chat.reasoning is not None:
+    if chat.reasoning is not None and shape.reasons:
         _add_reasoning(fields, asking, chat.reasoning, sampling.max_output_tokens or shape.max_output_tokens)
     if shape.caches:
         _add_cache(fields, asking, chat)

@@ -117,7 +117,7 @@ def told(*messages: Message, asking: Asking | None = None, caches: bool = False)
 
 def asked(chat: Chat, **asking: Any) -> dict[str, Any]:
     """What is asked beside what every request has."""
-    sent = body(Shape("m", Asking(**asking), caches=True), chat)
+    sent = body(Shape("m", Asking(**asking), reasons=True, caches=True), chat)
     return {
         name: value for name, value in sent.items() if name not in ("model", "messages", "stream", "stream_options")
     }
@@ -334,3 +334,9 @@ def test_reasoning_is_asked_for_in_the_words_of_the_row(way: Any, reasoning: Rea
     sent = asked(Chat((HELLO,), Sampling(max_output_tokens=1000), reasoning=reasoning), reasoning=way)
     del sent["max_tokens"]
     assert sent == fields
+
+
+@pytest.mark.parametrize("way", ["effort", "object", "vllm", "none"])
+def test_a_model_that_does_not_reason_hears_nothing_of_it(way: Any) -> None:
+    chat = Chat((HELLO,), reasoning=Reasoning("none"))
+    assert body(Shape("m", Asking(reasoning=way)), chat) == body(Shape("m"), Chat((HELLO,)))
