@@ -27,10 +27,28 @@ def synchronous(base_url: str, key: str) -> dict[str, Any]:
             "total_tokens": reply.usage.total_tokens if reply.usage else None,
             "streamed": "".join(choice.delta.content or "" for event in events for choice in event.choices),
             "streamed_tokens": events[-1].usage.total_tokens if events[-1].usage else None,
+            **responses(client),
             "models": [model.id for model in client.models.list()],
             "model": client.models.retrieve("scripted").id,
             "errors": [raised(client, **fields) for fields in ({"temperature": 9}, {"model": "nothing"})],
         }
+
+
+def responses(client: openai.OpenAI) -> dict[str, Any]:
+    first = client.responses.create(model="scripted", input="Greet me.")
+    with client.responses.stream(model="scripted", input="Again.", previous_response_id=first.id) as stream:
+        kinds = [event.type for event in stream]
+        final = stream.get_final_response()
+    waiting = client.responses.create(model="scripted", input="Greet me.", background=True)
+    while waiting.status in ("queued", "in_progress"):
+        waiting = client.responses.retrieve(waiting.id)
+    return {
+        "response": first.output_text,
+        "response_streamed": final.output_text,
+        "response_ends": [kinds[0], kinds[-1]],
+        "response_in_background": waiting.output_text,
+        "completion": client.completions.create(model="scripted", prompt="Greet me.").choices[0].text,
+    }
 
 
 def raised(client: openai.OpenAI, **fields: Any) -> list[str | None]:

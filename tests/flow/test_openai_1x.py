@@ -33,6 +33,11 @@ async def test_openai_1x_works_for_all_of_it(stack: Stack, key: NewKey) -> None:
         "streamed": "Hello there",
         "streamed_tokens": 9,
         "model": "scripted",
+        "response": "Hello there",
+        "response_streamed": "Hello there",
+        "response_ends": ["response.created", "response.completed"],
+        "response_in_background": "Hello there",
+        "completion": "Hello there",
         "errors": [
             ["BadRequestError", "invalid_value", "temperature"],
             ["NotFoundError", "model_not_found", "model"],
