@@ -30,9 +30,13 @@ def check_message(model: Model, place: int, message: Message) -> int:
     _check_fields(model, at, message)
     if message.content is None and message.refusal is None and not message.tool_calls:
         raise InvalidValue(f"'{at}.content' should be a string or an array of parts.", param=f"{at}.content")
-    parts_bytes = sum(_check_part(model, f"{at}.{where}", message, part) for where, part in message.parts())
+    content = message.content
+    if isinstance(content, str) and "text" in model.inputs:
+        said_bytes = text_bytes(content)
+    else:
+        said_bytes = sum(_check_part(model, f"{at}.{where}", message, part) for where, part in message.parts())
     calls_bytes = sum(text_bytes(call.function.arguments) for call in message.tool_calls or ())
-    return parts_bytes + calls_bytes + text_bytes(message.refusal or "")
+    return said_bytes + calls_bytes + text_bytes(message.refusal or "")
 
 
 def _check_role(model: Model, at: str, message: Message) -> None:

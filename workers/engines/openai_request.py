@@ -49,7 +49,7 @@ class Asking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """How one row's model is asked. One that does not reason is not told to leave it either: it may know no such word."""
+    """How one row's model is asked; one that does not reason is not told to leave it, for it may know no such word."""
 
     model: str
     asking: Asking = Asking()

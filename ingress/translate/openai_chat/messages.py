@@ -34,7 +34,11 @@ def mark(control: openai_parts.CacheControl | None) -> CacheMark | None:
 
 
 def _parts(message: wire.Message) -> Iterator[Part]:
-    content = [made for _, part in message.parts() if (made := _part(part)) is not None]
+    content: list[Text | Refusal | Image | Document]
+    if isinstance(message.content, str):
+        content = [Text(message.content)]
+    else:
+        content = [made for _, part in message.parts() if (made := _part(part)) is not None]
     whole = mark(message.cache_control)
     if message.role == "tool":
         said = tuple(part for part in content if isinstance(part, Text | Image | Document))
