@@ -22,8 +22,9 @@ SECTIONS: list[tuple[str, type[BaseSettings]]] = [
 
 HEAD = """# Configuration
 
-`penstock up` sets what its parts need. A part that runs alone (`penstock ingress`, `penstock worker --lane text.default`,
-`penstock streams`) reads these environment variables; `--help` of each lists its own. Lists are written as JSON.
+`penstock up` sets what its parts need. A part that runs alone (`penstock ingress`, `penstock worker --lane
+text.default`, `penstock streams`) reads these environment variables; `--help` of each lists its own. Lists are written
+as JSON.
 """
 
 
