@@ -1,6 +1,6 @@
 """What somebody must look at, by when: a list that any process takes from, and that none can lose by dying.
 
-    <key>    zset  member → when it is due, ms by the server's clock
+<key>    zset  member → when it is due, ms by the server's clock
 """
 
 from typing import Final
