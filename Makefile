@@ -35,7 +35,7 @@ up: $(SET_UP)
 
 test: $(SET_UP)
 	@$(BIN)/python -m storage.local.kafka_install
-	$(BIN)/python -m pytest --ignore=tests/integration $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/integration -n 2 --dist loadfile $(ARGS)
 
 check: $(SET_UP)
 	$(BIN)/ruff check
