@@ -7,6 +7,7 @@ from schemas.errors import Cancelled, DeadlineExceeded, PenstockError, WorkerLos
 from schemas.jobs import Job
 from schemas.usage import End, Usage
 from storage.jobs import Claimed
+from workers.estimate import estimated_input_tokens
 
 MOST_ATTEMPTS: Final = 3
 """A job that has ended this many workers is taken for the reason they died."""
@@ -25,11 +26,12 @@ class Refusal:
 def admit(job: Job, claimed: Claimed, now_ms: int) -> Refusal | None:
     """None lets the job run.
 
-    A stream whose client has read output of an earlier attempt is not started over; what was sent is charged.
+    A stream whose client has read output of an earlier attempt is not started over; what was sent is charged, and
+    the input it took.
     """
     if claimed.sent_tokens is not None:
-        sent = Usage(output_tokens=claimed.sent_tokens, estimated=True)
-        return Refusal("failed", WorkerLost("The worker was lost while the answer was streamed. Ask again."), sent)
+        lost = WorkerLost("The worker was lost while the answer was streamed. Ask again.")
+        return Refusal("failed", lost, _sent(job, claimed.sent_tokens))
     if claimed.cancelled:
         return Refusal("cancelled", Cancelled("The caller cancelled the request before it ran."))
     if now_ms >= job.deadline_ms:
@@ -38,3 +40,8 @@ def admit(job: Job, claimed: Claimed, now_ms: int) -> Refusal | None:
         tries = f"{MOST_ATTEMPTS} workers were lost while they ran this request."
         return Refusal("failed", WorkerLost(f"{tries} It will not be tried again."), poison=True)
     return None
+
+
+def _sent(job: Job, sent_tokens: int) -> Usage:
+    input_tokens = estimated_input_tokens(job.work) if sent_tokens else 0
+    return Usage(input_tokens=input_tokens, output_tokens=sent_tokens, estimated=True)

@@ -4,13 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from schemas.chat import Chat, part_texts
+from schemas.chat import Chat
 from schemas.chunks import Delta, Finish, UsageReport
 from schemas.usage import End, Usage
-
-BYTES_PER_TOKEN = 4
-"""The usual length of a token of English text, for engines that were cut off before they had counted."""
-
+from workers.estimate import estimated_input_tokens
 
 MOST_TOKENS = 2**40
 """More than any engine counts for one job; its price still fits 64 bits."""
@@ -41,7 +38,7 @@ class Meter:
             return self._report
         if self.deltas == 0:
             return Usage()
-        return Usage(input_tokens=_estimate(self._chat), output_tokens=self.deltas, estimated=True)
+        return Usage(input_tokens=estimated_input_tokens(self._chat), output_tokens=self.deltas, estimated=True)
 
 
 def _plausible(usage: Usage) -> Usage:
@@ -49,9 +46,3 @@ def _plausible(usage: Usage) -> Usage:
     counts = {name: getattr(usage, name) for name in usage.__struct_fields__}
     wrong = {name: min(max(0, count), MOST_TOKENS) for name, count in counts.items() if not 0 <= count <= MOST_TOKENS}
     return msgspec.structs.replace(usage, **wrong) if wrong else usage
-
-
-def _estimate(chat: Chat) -> int:
-    texts = (text for message in chat.messages for part in message.parts for text in part_texts(part))
-    size_bytes = sum(len(text.encode()) for text in texts)
-    return max(1, size_bytes // BYTES_PER_TOKEN)

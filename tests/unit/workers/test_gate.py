@@ -6,7 +6,10 @@ from schemas.usage import Price, Usage
 from storage.jobs import Claim, Claimed
 from workers.gate import MOST_ATTEMPTS, admit
 
-CHAT = Chat((Message("user", (Text("hi"),)),))
+CHAT = Chat((Message("user", (Text("eight by"),)),))
+INPUT_TOKENS = 2
+"""Four bytes a token."""
+
 JOB = Job("job_1", "acme", "key_1", "m", "chat", "text.default", 0, 60_000, "channel", True, Price(), CHAT)
 
 
@@ -39,4 +42,5 @@ def test_a_job_that_does_not_run_has_an_end(
     refusal = admit(JOB, claim, now_ms)
     assert refusal is not None
     assert (refusal.end, refusal.error.code, refusal.poison) == (end, code, poison)
-    assert refusal.usage == Usage(output_tokens=output_tokens, estimated=claim.sent_tokens is not None)
+    charged = Usage(INPUT_TOKENS if output_tokens else 0, output_tokens, estimated=claim.sent_tokens is not None)
+    assert refusal.usage == charged
