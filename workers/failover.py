@@ -12,7 +12,7 @@ from schemas.chunks import Delta
 from schemas.errors import EngineFailed, PenstockError
 from schemas.usage import Price
 from workers.engine import TextEngine
-from workers.retry import generate_with_retries
+from workers.retry import generate_with_retries, has_output
 
 Prepare = Callable[[Chat], Awaitable[Chat]]
 
@@ -47,9 +47,9 @@ async def generate_with_failover(
 ) -> AsyncGenerator[Sequence[Delta], None]:
     """The batches of the first candidate that gives any.
 
-    The next one is asked after every failure of an engine that comes before its first batch and after its own tries:
+    The next one is asked after every failure of an engine that comes before its first output and after its own tries:
     not answering, refusing the platform, answering with what is no answer. What the caller did wrong is wrong for all,
-    and after a first batch there is no other model. `on_switch` is told who now answers, before its first batch, and
+    and after some output there is no other model. `on_switch` is told who now answers, before its first output, and
     why not the one before. When none answers, the error is that of the first, which is the one that was asked.
     """
     first: EngineFailed | None = None
@@ -67,9 +67,10 @@ async def generate_with_failover(
             )
             async with aclosing(batches):
                 async for batch in batches:
-                    if why is not None and not begun:
-                        on_switch(candidate, why)
-                    begun = True
+                    if not begun and has_output(batch):
+                        begun = True
+                        if why is not None:
+                            on_switch(candidate, why)
                     yield batch
             return
         except EngineFailed as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.chat import Chat
-from schemas.chunks import Delta
+from schemas.chunks import Delta, UsageReport
 from schemas.errors import PenstockError
 from workers.engine import TextEngine
 
@@ -44,6 +44,11 @@ def decide(error: PenstockError, attempt: int, attempts: int, remaining_s: float
     return RetryDecision(True, wait_s) if wait_s < remaining_s else NO_RETRY
 
 
+def has_output(batch: Sequence[Delta]) -> bool:
+    """Whether the client would see something of it; some engines count the prompt before they say anything."""
+    return any(not isinstance(delta, UsageReport) for delta in batch)
+
+
 async def generate_with_retries(
     engine: TextEngine,
     job_id: str,
@@ -53,7 +58,7 @@ async def generate_with_retries(
     deadline_ms: int,
     on_retry: Callable[[PenstockError, float], None] | None = None,
 ) -> AsyncGenerator[Sequence[Delta], None]:
-    """The engine's batches; before the first of them, a failure that may pass is tried again.
+    """The engine's batches; before the first with output, a failure that may pass is tried again.
 
     `deadline_ms` is since the epoch, as in the envelope. `on_retry` is told the error and the wait in seconds.
     Closing this generator closes the engine's.
@@ -65,7 +70,7 @@ async def generate_with_retries(
         try:
             async with aclosing(engine.generate(job_id, chat)) as batches:
                 async for batch in batches:
-                    begun = True
+                    begun = begun or has_output(batch)
                     yield batch
             return
         except PenstockError as error:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from schemas.chat import Chat, Message, Sampling, Text
-from schemas.chunks import Delta, TextDelta
+from schemas.chunks import Delta, TextDelta, UsageReport
 from schemas.errors import (
     ContextLengthExceeded,
     EngineFailed,
@@ -15,7 +15,7 @@ from schemas.errors import (
     PenstockError,
     StreamCut,
 )
-from schemas.usage import Price
+from schemas.usage import Price, Usage
 from workers.failover import Candidate, generate_with_failover
 
 CHAT = Chat((Message("user", (Text("Hello"),)),))
@@ -151,6 +151,18 @@ async def test_a_fallback_that_finds_the_request_wrong_does_not_hide_why_it_was_
     run = Run(Engine(failure=asked), Engine(failure=InvalidRequest("no")), third)
     assert await run.ask() is asked
     assert third.asked == []
+
+
+async def test_a_model_that_only_counted_the_prompt_has_not_answered() -> None:
+    class Counting(Engine):
+        async def generate(self, job_id: str, chat: Chat) -> AsyncGenerator[Sequence[Delta], None]:
+            yield [UsageReport(Usage(7, 0))]
+            async for batch in super().generate(job_id, chat):
+                yield batch
+
+    run = Run(Counting(failure=StreamCut("a")), Counting(failure=StreamCut("b")), Counting("c"))
+    assert await run.ask() is None
+    assert run.switches == [("m2", "stream_cut", [])]
 
 
 async def test_closing_closes_the_engine_that_answers() -> None:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from schemas.chat import Chat
-from schemas.chunks import Delta, Finish, TextDelta
+from schemas.chunks import Delta, Finish, TextDelta, UsageReport
 from schemas.errors import (
     EngineRejected,
     EngineUnavailable,
@@ -16,6 +16,7 @@ from schemas.errors import (
     RateLimited,
     StreamCut,
 )
+from schemas.usage import Usage
 from workers.retry import NO_RETRY, RetryDecision, decide, generate_with_retries
 
 CHAT = Chat(())
@@ -96,6 +97,12 @@ async def test_after_the_first_batch_nothing_is_repeated() -> None:
     with pytest.raises(EngineUnavailable):
         await collect(engine)
     assert engine.asked == 1
+
+
+async def test_a_count_of_the_prompt_is_not_yet_an_answer() -> None:
+    counted = [UsageReport(Usage(7, 0))]
+    engine = Scripted(([counted], unavailable(0.0)), ([counted, *WHOLE], None))
+    assert await collect(engine) == [counted, counted, *WHOLE]
 
 
 async def test_the_last_attempts_error_is_the_answer() -> None:
