@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from typing import Any
 
 import httpx2
 import pytest
@@ -106,8 +107,12 @@ async def test_logs_are_events_with_fields_and_without_prompts(stack: Stack, key
     async with stack.client(key.secret) as http:
         response = await ask(http)
     request_id = response.headers["x-request-id"]
-    lines = [json.loads(line) for line in stack.log("ingress").splitlines() if line.startswith("{")]
-    (line,) = [line for line in lines if line.get("request_id") == request_id]
+
+    async def of_request() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in stack.log("ingress").splitlines() if line.startswith("{")]
+        return [line for line in lines if line.get("request_id") == request_id]
+
+    (line,) = await until(of_request, bool)  # written after the answer is sent
     assert (line["event"], line["route"], line["status"]) == ("request", "/v1/chat/completions", 200)
     assert QUESTION[0]["content"] not in stack.log("ingress")
     assert QUESTION[0]["content"] not in stack.log("worker")

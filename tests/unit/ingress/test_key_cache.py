@@ -63,7 +63,7 @@ class Store:
 class World:
     """A store, a clock that stands still until told, and a cache before them."""
 
-    def __init__(self) -> None:
+    def __init__(self, load_timeout_s: float = 0.2) -> None:
         self.now_s = 1000.0
         self.store = Store()
         self.cache = KeyCache(
@@ -71,7 +71,7 @@ class World:
             ttl_s=TTL_S,
             negative_ttl_s=NEGATIVE_TTL_S,
             capacity=CAPACITY,
-            load_timeout_s=0.2,
+            load_timeout_s=load_timeout_s,
             clock=lambda: self.now_s,
         )
 
@@ -269,7 +269,9 @@ async def test_the_least_recently_used_key_leaves_first(world: World) -> None:
     assert len(world.store.asked) == asked + 1
 
 
-async def test_a_flood_of_wrong_keys_reaches_the_store_a_few_at_a_time(world: World) -> None:
+async def test_a_flood_of_wrong_keys_reaches_the_store_a_few_at_a_time() -> None:
+    world = World(load_timeout_s=30)  # the flood itself takes longer than a look-up may, on a busy machine
+    world.store.add("sk-1", key("key_1"))
     await world.cache.get("sk-1")
     world.store.open.clear()
     world.store.crowd = key_cache.STRANGER_LOADS
