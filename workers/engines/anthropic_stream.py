@@ -18,10 +18,10 @@ from schemas.chunks import (
     UsageReport,
 )
 from schemas.dialects import ANTHROPIC
-from schemas.errors import EngineFailed, PenstockError, StreamCut
+from schemas.errors import EngineFailed
 from schemas.usage import Usage
 from workers.engines import openai_errors
-from workers.engines.sse import EventData
+from workers.engines.event_stream import EventStream
 
 CHARS_PER_TOKEN: Final = 4
 """The usual length of a token of English text, until the provider tells its count at the end."""
@@ -125,57 +125,22 @@ class _Open:
         self.pieces: list[str] = []
 
 
-class MessagesStream:
+class MessagesStream(EventStream):
     """Folds one response; `finished` once there was a stop reason, `done` once nothing more will come.
 
     What went wrong stands in `failure` and is to be raised after the deltas that came before it have been passed on.
     The usage of the prompt, which comes first, is held back until there is output: until then nothing has begun.
     """
 
-    __slots__ = (
-        "_calls", "_chars", "_events", "_kind_before", "_model", "_open", "_secret", "_usage",
-        "done", "failure", "finished", "heard",
-    )  # fmt: skip
+    __slots__ = ("_calls", "_chars", "_kind_before", "_open", "_usage")
 
     def __init__(self, model: str, secret: str | None = None) -> None:
-        self._model = model
-        self._secret = secret
-        self._events = EventData()
+        super().__init__(model, secret)
         self._open: dict[int, _Open] = {}
         self._kind_before = ""
         self._calls = 0
         self._chars = 0
         self._usage = WireUsage()
-        self.heard = False
-        self.done = False
-        self.finished = False
-        self.failure: PenstockError | None = None
-
-    def feed(self, data: bytes) -> list[Delta]:
-        """All deltas of the events that these bytes complete."""
-        try:
-            events = self._events.feed(data)
-        except EngineFailed as exc:
-            self.failure = exc
-            return []
-        return self._fold(events) if events else []
-
-    def end(self) -> list[Delta]:
-        """The same for the end of the bytes, after which the stream is done or has a failure."""
-        deltas = self._fold(self._events.end())
-        if type(self.failure) is EngineFailed:
-            # Half an event is what a stream that was cut ends with.
-            self.failure = None
-        self._stop()
-        return deltas
-
-    def cut(self, how: str) -> StreamCut:
-        return StreamCut(f"The engine of model '{self._model}' {how} before it had finished.")
-
-    def _stop(self) -> None:
-        self.done = True
-        if self.failure is None and not self.finished:
-            self.failure = self.cut("ended its stream")
 
     def _fold(self, events: list[bytes]) -> list[Delta]:
         deltas: list[Delta] = []

@@ -5,11 +5,11 @@ from typing import Any, Final
 import msgspec
 
 from schemas.chunks import Delta, Finish, FinishReason, RefusalDelta, TextDelta, UsageReport
-from schemas.errors import EngineFailed, PenstockError, StreamCut
+from schemas.errors import EngineFailed
 from schemas.usage import Usage
 from workers.engines import openai_errors
+from workers.engines.event_stream import EventStream
 from workers.engines.openai_responses_output import Item, Output
-from workers.engines.sse import EventData
 
 
 class _InputDetails(msgspec.Struct, gc=False):
@@ -78,49 +78,17 @@ REASONING: Final = frozenset(
 """OpenAI's words for what open models show and what its own do, and Open Responses' for either."""
 
 
-class ResponsesStream:
+class ResponsesStream(EventStream):
     """Folds one response; `finished` once it has its end, `done` once nothing more will come.
 
     What went wrong stands in `failure` and is to be raised after the deltas that came before it have been passed on.
     """
 
-    __slots__ = ("_events", "_model", "_output", "_secret", "done", "failure", "finished", "heard")
+    __slots__ = ("_output",)
 
     def __init__(self, model: str, secret: str | None = None) -> None:
-        self._model = model
-        self._secret = secret
-        self._events = EventData()
+        super().__init__(model, secret)
         self._output = Output()
-        self.heard = False
-        self.finished = False
-        self.done = False
-        self.failure: PenstockError | None = None
-
-    def feed(self, data: bytes) -> list[Delta]:
-        """All deltas of the events that these bytes complete."""
-        try:
-            events = self._events.feed(data)
-        except EngineFailed as exc:
-            self.failure = exc
-            return []
-        return self._fold(events) if events else []
-
-    def end(self) -> list[Delta]:
-        """The same for the end of the bytes, after which the stream is done or has a failure."""
-        deltas = self._fold(self._events.end())
-        if type(self.failure) is EngineFailed:
-            # Half an event is what a stream that was cut ends with.
-            self.failure = None
-        self._stop()
-        return deltas
-
-    def cut(self, how: str) -> StreamCut:
-        return StreamCut(f"The engine of model '{self._model}' {how} before it had finished.")
-
-    def _stop(self) -> None:
-        self.done = True
-        if self.failure is None and not self.finished:
-            self.failure = self.cut("ended its stream")
 
     def _fold(self, events: list[bytes]) -> list[Delta]:
         deltas: list[Delta] = []

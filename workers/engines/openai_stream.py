@@ -6,11 +6,11 @@ from typing import Any, Final
 import msgspec
 
 from schemas.chunks import Delta, Finish, FinishReason, ReasoningDelta, RefusalDelta, TextDelta, UsageReport
-from schemas.errors import EngineFailed, PenstockError, StreamCut
+from schemas.errors import EngineFailed
 from workers.engines import openai_errors
+from workers.engines.event_stream import EventStream
 from workers.engines.openai_calls import CallPiece, Calls
 from workers.engines.openai_usage import WireUsage
-from workers.engines.sse import EventData
 
 
 class _Delta(msgspec.Struct):
@@ -67,59 +67,22 @@ CUT_REASONS: Final = frozenset({"abort", "error", "cancelled", "insufficient_sys
 """vLLM's `abort` and `error`, DeepSeek's `insufficient_system_resource`: the output is not whole."""
 
 
-class ChatStream:
+class ChatStream(EventStream):
     """Folds one response; `finished` once every choice has its Finish, `done` once nothing more will come.
 
     What went wrong stands in `failure` and is to be raised after the deltas that came before it have been passed on.
     """
 
-    __slots__ = (
-        "_calls", "_choices", "_ended", "_events", "_excludes", "_model", "_secret", "done", "failure", "heard",
-    )  # fmt: skip
+    __slots__ = ("_calls", "_choices", "_ended", "_excludes")
 
     def __init__(
         self, model: str, choices: int, secret: str | None = None, *, input_excludes_cache: bool = False
     ) -> None:
-        self._model = model
+        super().__init__(model, secret)
         self._choices = choices
-        self._secret = secret
         self._excludes = input_excludes_cache
         self._calls: dict[int, Calls] = {}
-        self._events = EventData()
         self._ended: set[int] = set()
-        self.heard = False
-        self.done = False
-        self.failure: PenstockError | None = None
-
-    @property
-    def finished(self) -> bool:
-        return len(self._ended) >= self._choices
-
-    def feed(self, data: bytes) -> list[Delta]:
-        """All deltas of the events that these bytes complete."""
-        try:
-            events = self._events.feed(data)
-        except EngineFailed as exc:
-            self.failure = exc
-            return []
-        return self._fold(events) if events else []
-
-    def end(self) -> list[Delta]:
-        """The same for the end of the bytes, after which the stream is done or has a failure."""
-        deltas = self._fold(self._events.end())
-        if type(self.failure) is EngineFailed:
-            # Half a chunk is what a stream that was cut ends with.
-            self.failure = None
-        self._stop()
-        return deltas
-
-    def cut(self, how: str) -> StreamCut:
-        return StreamCut(f"The engine of model '{self._model}' {how} before it had finished.")
-
-    def _stop(self) -> None:
-        self.done = True
-        if self.failure is None and not self.finished:
-            self.failure = self.cut("ended its stream")
 
     def _fold(self, events: list[bytes]) -> list[Delta]:
         deltas: list[Delta] = []
@@ -176,6 +139,7 @@ class ChatStream:
             self.failure = self.cut(f"broke off ({reason})")
             return
         self._ended.add(index)
+        self.finished = len(self._ended) >= self._choices
         canonical = FINISH_REASONS.get(reason, "stop")
         if (calls := self._calls.get(index)) is not None:
             deltas += calls.end()
