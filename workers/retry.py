@@ -10,7 +10,7 @@ from typing import Final
 
 from schemas.chat import Chat
 from schemas.chunks import Delta, UsageReport
-from schemas.errors import PenstockError
+from schemas.errors import PenstockError, StreamCut
 from workers.engine import TextEngine
 
 FIRST_WAIT_S: Final = 0.25
@@ -31,11 +31,12 @@ NO_RETRY: Final = RetryDecision(False)
 def decide(error: PenstockError, attempt: int, attempts: int, remaining_s: float, random: float) -> RetryDecision:
     """What to do after try number `attempt`, counted from 1, of at most `attempts`; `random` is from [0, 1).
 
+    Nothing was said yet: a stream that was cut is as good as one that never began, whatever its caller is told later.
     Waits double from FIRST_WAIT_S to LONGEST_WAIT_S, less up to a quarter by chance. An engine that said how long to
     wait is asked no earlier than that, and up to a quarter later by chance, so that those it turned away together do
     not come back together. A wait that would not end before the deadline is no retry.
     """
-    if not error.retryable or attempt >= attempts:
+    if not (error.retryable or isinstance(error, StreamCut)) or attempt >= attempts:
         return NO_RETRY
     if error.retry_after_s is not None:
         wait_s = error.retry_after_s * (1 + random / 4)

@@ -45,7 +45,7 @@ def unavailable(retry_after_s: float | None = None) -> EngineUnavailable:
         (unavailable(20.0), 1, 600, 0.5, RetryDecision(True, 22.5)),
         (unavailable(0.0), 1, 600, 0.5, RetryDecision(True, 0.0)),
         (unavailable(20.0), 1, 19, 0.0, NO_RETRY),
-        (StreamCut("cut"), 1, 600, 0.0, NO_RETRY),
+        (StreamCut("cut"), 1, 600, 0.0, RetryDecision(True, 0.25)),
         (EngineRejected("key"), 1, 600, 0.0, NO_RETRY),
         (InvalidRequest("bad"), 1, 600, 0.0, NO_RETRY),
     ],
@@ -97,6 +97,13 @@ async def test_after_the_first_batch_nothing_is_repeated() -> None:
     with pytest.raises(EngineUnavailable):
         await collect(engine)
     assert engine.asked == 1
+
+
+async def test_a_stream_cut_before_any_output_is_tried_again_and_after_some_it_is_not() -> None:
+    engine = Scripted(([[UsageReport(Usage(7, 0))]], StreamCut("cut")), (WHOLE[:1], StreamCut("cut")), (WHOLE, None))
+    with pytest.raises(StreamCut):
+        await collect(engine)
+    assert engine.asked == 2
 
 
 async def test_a_count_of_the_prompt_is_not_yet_an_answer() -> None:

@@ -1,6 +1,7 @@
 """The engine against an upstream that speaks Messages, well and badly."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -24,6 +25,7 @@ from tests.anthropic_upstream import PING, answer, end, error, refusal, start, s
 from tests.upstream import CUT, Reply, Upstream
 from workers.engines.anthropic import Anthropic
 from workers.engines.setup import SetupError
+from workers.retry import generate_with_retries
 
 CHAT = Chat((Message("user", (Text("Hello!"),)),))
 QUICK = Timeouts(connect_s=5, first_chunk_s=0.2, silence_s=0.2)
@@ -122,6 +124,16 @@ async def test_refusals(server: Upstream, engine: Anthropic, reply: Reply, branc
     assert deltas == []
     assert type(fault) is branch
     assert "sk-ant-1" not in str(fault)
+
+
+@pytest.mark.parametrize("cut", [CUT, b""], ids=["connection lost", "ended"])
+async def test_cut_after_message_start_it_is_asked_again(server: Upstream, engine: Anthropic, cut: Any) -> None:
+    server.script(Reply([start(), PING, cut]), answer("Good"))
+    deadline_ms = int((time.time() + 30) * 1000)
+    tried = generate_with_retries(engine, "job", CHAT, attempts=2, deadline_ms=deadline_ms)
+    deltas = [delta async for batch in tried for delta in batch]
+    assert [delta.text for delta in deltas if isinstance(delta, TextDelta)] == ["Good"]
+    assert len(server.asked) == 2
 
 
 async def test_a_refusal_of_the_request_is_told_in_the_providers_words(server: Upstream, engine: Anthropic) -> None:
