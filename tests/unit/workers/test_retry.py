@@ -100,7 +100,8 @@ async def test_after_the_first_batch_nothing_is_repeated() -> None:
 
 
 async def test_a_stream_cut_before_any_output_is_tried_again_and_after_some_it_is_not() -> None:
-    engine = Scripted(([[UsageReport(Usage(7, 0))]], StreamCut("cut")), (WHOLE[:1], StreamCut("cut")), (WHOLE, None))
+    counted: list[Delta] = [UsageReport(Usage(7, 0))]
+    engine = Scripted(([counted], StreamCut("cut")), (WHOLE[:1], StreamCut("cut")), (WHOLE, None))
     with pytest.raises(StreamCut):
         await collect(engine)
     assert engine.asked == 2
