@@ -108,7 +108,7 @@ async def test_a_stream_cut_before_any_output_is_tried_again_and_after_some_it_i
 
 
 async def test_a_count_of_the_prompt_is_not_yet_an_answer() -> None:
-    counted = [UsageReport(Usage(7, 0))]
+    counted: list[Delta] = [UsageReport(Usage(7, 0))]
     engine = Scripted(([counted], unavailable(0.0)), ([counted, *WHOLE], None))
     assert await collect(engine) == [counted, counted, *WHOLE]
 
