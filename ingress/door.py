@@ -14,6 +14,7 @@ from ingress import metrics
 from ingress.auth import KeyCache, authorize, credential
 from ingress.background import Background
 from ingress.gap import MissedEnds
+from ingress.key_names import named_by_id
 from ingress.lanes import LaneBoard
 from ingress.networks import client_address
 from ingress.relay import Relay
@@ -115,8 +116,14 @@ class Door:
         database = await Database.open(self._storage.database)
         opening.push_async_callback(database.close)
         self.ledger = Ledger(database)
+        store = KeyStore(database)
+
+        async def find_key(secret: str) -> AccessKey | None:
+            key = await store.find(secret)
+            return None if key is None else named_by_id(key, self.catalog)
+
         self.keys = KeyCache(
-            KeyStore(database).find,
+            find_key,
             ttl_s=self.settings.key_ttl_s,
             negative_ttl_s=NEGATIVE_TTL_S,
             capacity=KEYS_CACHED,

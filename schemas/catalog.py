@@ -206,6 +206,11 @@ class Catalog:
                 f"The model '{name}' does not exist. GET /v1/models lists those that do.", param="model"
             ) from None
 
+    def id_of(self, name: str) -> str:
+        """The id of the row with this id or alias; a name of no row stays as it is."""
+        row = self._names.get(name)
+        return name if row is None else row.id
+
     def fallbacks(self, model: Model) -> list[Model]:
         """The rows that may answer in place of `model`, in order. Raises ModelNotFound."""
         return [self.find(name) for name in model.fallbacks]

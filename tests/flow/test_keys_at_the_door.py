@@ -113,8 +113,9 @@ async def test_behind_a_trusted_proxy_the_hop_that_it_saw_counts(
         assert (await http.get("/v1/models", headers=headers)).status_code == status
 
 
-async def test_a_scoped_key_opens_its_models_only(stack: Stack, account: str) -> None:
-    scoped = await stack.create_key(account, models=["brief"])
+@pytest.mark.parametrize("name", ["brief", "org/brief"], ids=["id", "alias"])
+async def test_a_scoped_key_opens_its_models_only(stack: Stack, account: str, name: str) -> None:
+    scoped = await stack.create_key(account, models=[name])
     async with stack.client(scoped.secret) as http:
         assert (await ask(http, "brief")).status_code == 200
         assert (await ask(http, "org/brief")).status_code == 200
