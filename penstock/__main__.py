@@ -15,6 +15,7 @@ from penstock.options import DEFAULT_DATA, DEFAULT_HOST, DEFAULT_PORT, StackOpti
 from penstock.programs import ADMINISTRATION, DEMO, PARTS, add_program
 from penstock.progress import plain_progress
 from penstock.run_file import Run, read_run
+from schemas.errors import InvalidValue
 from storage.local.failure import StartFailed
 from storage.local.kafka_install import install_kafka
 from storage.local.ports import free_port
@@ -64,6 +65,7 @@ def up(
         redis=redis,
         database=database,
     )
+    options.check_addresses()
     options.make_folders()
     if detach:
         if kafka is None:
@@ -109,7 +111,7 @@ def main() -> None:
         add_program(app, program)
     try:
         app()
-    except StartFailed as failure:
+    except (InvalidValue, StartFailed) as failure:
         print(f"{COMPLAINT}{failure}", file=sys.stderr)
         sys.exit(1)
 

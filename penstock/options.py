@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from storage.local.failure import StartFailed
+from storage.redis_wire import RedisAddress
 
 DEFAULT_DATA: Final = Path(".penstock")
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -49,6 +50,11 @@ class StackOptions:
     def base_url(self) -> str:
         host = DEFAULT_HOST if self.host in ANY_HOST else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
+
+    def check_addresses(self) -> None:
+        """Raises InvalidValue for one that no part could read."""
+        if self.redis is not None:
+            RedisAddress.parse(self.redis)
 
     def make_folders(self) -> None:
         """Have a data folder to write in; raises StartFailed."""

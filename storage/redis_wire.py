@@ -9,14 +9,21 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 import hiredis
 from redis.asyncio.connection import SSLConnection, parse_url
+
+from schemas.errors import InvalidValue
 
 Argument = str | bytes | int | float
 Reply = Any
 
 CONNECT_TIMEOUT_S: Final = 2.0
+UNREADABLE: Final = (
+    "The address of Redis or Valkey, which is PENSTOCK_REDIS or --redis, cannot be read. "
+    "Write redis://HOST:PORT/NUMBER, rediss:// for TLS, or unix:///PATH; in a password, # is written %23, / %2F, ? %3F and @ %40."
+)
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,15 @@ class RedisAddress:
 
     @classmethod
     def parse(cls, url: str) -> "RedisAddress":
-        """Raises ValueError for a URL of another scheme."""
-        found = parse_url(url)
+        """Raises InvalidValue."""
+        try:
+            found = parse_url(url)
+        except ValueError:
+            # What urllib complains of may be a part of the password.
+            raise InvalidValue(UNREADABLE) from None
+        scheme, _, path, *_ = urlsplit(url)
+        if "path" not in found and (scheme == "unix" or ("db" not in found and path.strip("/"))):
+            raise InvalidValue(UNREADABLE)
         return cls(
             host=str(found.get("host", "127.0.0.1")),
             port=int(found.get("port", 6379)),

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from schemas.catalog import Catalog, Model
-from schemas.errors import Undecidable
+from schemas.errors import InvalidValue, Undecidable
 from schemas.topics import lane_topic
 from storage.catalog import CatalogError, catalog_files, load_catalog
 from storage.heap import freeze_heap
@@ -28,6 +28,7 @@ from storage.ready import notify_ready
 from storage.replies import Outboxes
 from storage.settings import ObserveSettings, StorageSettings
 from storage.settings_help import parser
+from storage.settings_read import read_settings
 from storage.subscription import Subscription
 from storage.worker_names import take_name
 from workers.engine import Bounded, TextEngine
@@ -187,18 +188,19 @@ async def _main(lanes: Sequence[str], storage: StorageSettings, observe: Observe
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    await Worker(storage, WorkerSettings(), observe).serve(lanes, stop)
+    await Worker(storage, read_settings(WorkerSettings), observe).serve(lanes, stop)
 
 
 def main() -> int:
     words = parser("python -m workers", __doc__, [StorageSettings, WorkerSettings, ObserveSettings])
     words.add_argument("--lane", action="append", required=True, help="lane to consume, as in text.default")
     lanes = list(dict.fromkeys(words.parse_args().lane))
-    observe = ObserveSettings()
-    configure("worker", observe)
+    configure("worker", ObserveSettings.model_construct())
     try:
-        uvloop.run(_main(lanes, StorageSettings(), observe))
-    except (SetupError, CatalogError, Undecidable) as failure:
+        observe = read_settings(ObserveSettings)
+        configure("worker", observe)
+        uvloop.run(_main(lanes, read_settings(StorageSettings), observe))
+    except (SetupError, CatalogError, InvalidValue, Undecidable) as failure:
         log.error("worker_stopped", extra={"reason": str(failure)})  # noqa: TRY400 - one line, its reason is all
         return 1
     return 0

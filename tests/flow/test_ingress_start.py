@@ -63,13 +63,14 @@ async def reasons(*starts: dict[str, str]) -> list[str]:
 async def test_each_fault_is_one_line(stack: Stack, tmp_path: Path) -> None:
     rows = tmp_path / "rows.yaml"
     rows.write_text(WRONG_ROW)
-    row, file, port, taken, proxies, database, redis, kafka = await reasons(
+    row, file, port, taken, proxies, database, no_address, redis, kafka = await reasons(
         {"catalog": str(rows)},
         {"catalog": str(tmp_path / "none.yaml")},
         {"port": "abc"},
         {"port": stack.url.rpartition(":")[2]},
         {"trusted_proxies": '["x"]'},
         {"database": "mysql://somewhere/db", "redis": stack.redis_url, "kafka": stack.bootstrap},
+        {"redis": "redis://127.0.0.1:none"},
         {"redis": f"redis://127.0.0.1:{free_port()}/0"},
         {"redis": stack.redis_url, "kafka": f"127.0.0.1:{free_port()}"},
     )
@@ -79,5 +80,6 @@ async def test_each_fault_is_one_line(stack: Stack, tmp_path: Path) -> None:
     assert "Address already in use" in taken
     assert "PENSTOCK_TRUSTED_PROXIES" in proxies
     assert "sqlite:///" in database
+    assert "PENSTOCK_REDIS" in no_address
     assert "Redis cannot be reached" in redis
     assert "Kafka cannot be reached" in kafka

@@ -190,6 +190,14 @@ def test_a_port_that_is_taken_is_one_clear_line(stack: Detached, tmp_path: Path)
         assert done.stderr == f"penstock: port {port} of 127.0.0.1 is taken: choose another with --port\n"
 
 
+def test_an_address_that_cannot_be_read_is_one_clear_line_and_no_folder_is_made(tmp_path: Path) -> None:
+    done = penstock("up", "--redis", "localhost:6379", "--data", tmp_path / "data")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Write redis://HOST:PORT/NUMBER" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_wrong_row_is_named_with_file_line_and_reason(tmp_path: Path) -> None:
     catalog = tmp_path / "mine.yaml"
     catalog.write_text(

@@ -1,5 +1,6 @@
 import pytest
 
+from schemas.errors import InvalidValue
 from storage.redis_wire import RedisAddress, RedisWire
 
 
@@ -36,6 +37,27 @@ def test_an_address_is_read_from_its_url(url: str, expected: RedisAddress) -> No
     assert RedisAddress.parse(url) == expected
 
 
-def test_a_url_of_another_scheme_is_refused() -> None:
-    with pytest.raises(ValueError, match="redis"):
-        RedisAddress.parse("http://host")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "host:6379",
+        "http://host",
+        "redis://host:port",
+        "redis://host:99999",
+        "redis://host/name",
+        "redis://host?db=name",
+        "redis://[::1",
+        "unix://",
+    ],
+)
+def test_what_is_no_address_is_refused_with_what_to_write(url: str) -> None:
+    with pytest.raises(InvalidValue, match=r"PENSTOCK_REDIS.*redis://HOST:PORT"):
+        RedisAddress.parse(url)
+
+
+def test_a_password_that_makes_an_address_unreadable_is_not_shown() -> None:
+    with pytest.raises(InvalidValue, match="%23") as refused:
+        RedisAddress.parse("redis://user:swordfish#1@host:6379")
+    assert "swordfish" not in str(refused.value)
+    assert refused.value.__suppress_context__
