@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from schemas.errors import ErrorData
+from schemas.media_chunks import Audio, Picture, Vectors
 from schemas.usage import End, Usage
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -77,13 +78,17 @@ class OpaquePiece(msgspec.Struct, frozen=True, array_like=True, tag="o"):
 class Finish(msgspec.Struct, frozen=True, array_like=True, tag="f"):
     """One choice is complete; `stop_sequence` is the one that was hit, where the engine tells.
 
-    `native` is the provider's own word for the reason where it says more than `reason` does.
+    `native` is the provider's own word for the reason where it says more than `reason` does. `details` and
+    `usage_details` are what else it tells beside its reason and in its usage, under its own names and counted in
+    nothing here: only a door of its own dialect passes them on.
     """
 
     reason: FinishReason
     choice: int = 0
     stop_sequence: str | None = None
     native: str | None = None
+    details: dict[str, Any] | None = None
+    usage_details: dict[str, Any] | None = None
 
 
 class UsageReport(msgspec.Struct, frozen=True, array_like=True, tag="u"):
@@ -111,7 +116,8 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag="e"):
 
 
 OutputDelta = TextDelta | RefusalDelta | ReasoningDelta | Signature | RedactedReasoning | ToolCallDelta | OpaquePiece
-Delta = OutputDelta | Finish | UsageReport
+MediaDelta = Vectors | Picture | Audio
+Delta = OutputDelta | MediaDelta | Finish | UsageReport
 Chunk = Delta | AnsweredBy | Ended
 
 

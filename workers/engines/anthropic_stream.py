@@ -40,6 +40,9 @@ FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
 NATIVE_REASONS: Final = frozenset({"pause_turn", "model_context_window_exceeded"})
 """Reasons that say more than the canonical ones."""
 
+USAGE_DETAILS: Final = ("server_tool_use", "service_tier", "speed", "inference_geo")
+"""Fields of a usage object that count no tokens; the first is a bill that Anthropic makes out by the request."""
+
 ENCODE: Final = msgspec.json.Encoder().encode
 
 
@@ -60,11 +63,18 @@ class WireUsage(msgspec.Struct):
     cache_creation_input_tokens: int | None = None
     cache_creation: _CacheCreation | None = None
     output_tokens_details: _OutputDetails | None = None
+    server_tool_use: Any = None
+    service_tier: Any = None
+    speed: Any = None
+    inference_geo: Any = None
 
     def later(self, update: "WireUsage") -> "WireUsage":
         """The count once a later one has come, which tells only what has changed."""
-        told = {name: value for name, value in msgspec.structs.asdict(update).items() if value is not None}
-        return msgspec.structs.replace(self, **told)
+        return msgspec.structs.replace(self, **_told(msgspec.structs.asdict(update)))
+
+    def details(self) -> dict[str, Any] | None:
+        """What it tells that is no count of tokens."""
+        return _told({name: getattr(self, name) for name in USAGE_DETAILS}) or None
 
     def canonical(self, output_tokens: int | None = None) -> Usage:
         """With `output_tokens` in place of a count that the provider has not made yet."""
@@ -81,6 +91,10 @@ class WireUsage(msgspec.Struct):
         )
 
 
+def _told(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 class _Message(msgspec.Struct):
     usage: WireUsage | None = None
 
@@ -93,6 +107,8 @@ class _Delta(msgspec.Struct):
     signature: str = ""
     stop_reason: str | None = None
     stop_sequence: str | None = None
+    stop_details: Any = None
+    container: Any = None
 
 
 class _Event(msgspec.Struct):
@@ -232,7 +248,9 @@ class MessagesStream(EventStream):
         sequence = event.delta.stop_sequence if reason == "stop_sequence" else None
         native = reason if reason in NATIVE_REASONS else None
         self.finished = True
-        deltas.append(Finish(FINISH_REASONS.get(reason, "stop"), 0, sequence, native))
+        details = _told({"stop_details": event.delta.stop_details, "container": event.delta.container}) or None
+        canonical = FINISH_REASONS.get(reason, "stop")
+        deltas.append(Finish(canonical, 0, sequence, native, details, self._usage.details()))
         deltas.append(UsageReport(self._usage.canonical()))
 
 

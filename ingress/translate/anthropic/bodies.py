@@ -41,6 +41,11 @@ def usage_body(usage: Usage) -> dict[str, Any]:
     return body
 
 
+def end_usage(usage: Usage, finish: Finish) -> dict[str, Any]:
+    """The `usage` at a message's end, with what only this dialect's provider tells in it."""
+    return {**usage_body(usage), **(finish.usage_details or {})}
+
+
 def stop_reason(finish: Finish, *, called: bool, refused: bool) -> str:
     """Why the message stopped, given whether it held tool calls or a refusal.
 

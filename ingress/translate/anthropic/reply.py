@@ -5,7 +5,7 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
-from ingress.translate.anthropic.bodies import head, stop_reason, tool_id, usage_body
+from ingress.translate.anthropic.bodies import end_usage, head, stop_reason, tool_id
 from ingress.translate.anthropic.stream import BLOCK_STOP
 from ingress.translate.openai_chat.bodies import end_error
 from schemas.chunks import (
@@ -103,7 +103,8 @@ class MessagesFold:
                 "content": [block.body() for block in self._blocks],
                 "stop_reason": reason,
                 "stop_sequence": self._finish.stop_sequence,
-                "usage": usage_body(self._usage),
+                **(self._finish.details or {}),
+                "usage": end_usage(self._usage, self._finish),
             }
         )
 

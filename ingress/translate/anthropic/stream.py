@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, assert_never
 
-from ingress.translate.anthropic.bodies import head, stop_reason, tool_id, usage_body
+from ingress.translate.anthropic.bodies import end_usage, head, stop_reason, tool_id, usage_body
 from ingress.translate.anthropic.errors import anthropic_error_event
 from ingress.translate.anthropic.order import InOrder
 from ingress.translate.one_line import one_line, quoted
@@ -178,8 +178,12 @@ class MessagesStreamWriter:
             self._events += [anthropic_error_event(error)] if error is not None else []
             return
         reason = stop_reason(self._finish, called=self._called, refused=self._refused)
-        delta = {"stop_reason": reason, "stop_sequence": self._finish.stop_sequence}
-        self._event("message_delta", {"delta": delta, "usage": usage_body(ended.usage)})
+        delta = {
+            "stop_reason": reason,
+            "stop_sequence": self._finish.stop_sequence,
+            **(self._finish.details or {}),
+        }
+        self._event("message_delta", {"delta": delta, "usage": end_usage(ended.usage, self._finish)})
         self._events.append(MESSAGE_STOP)
 
     def _event(self, kind: str, fields: Mapping[str, Any]) -> None:

@@ -285,6 +285,26 @@ async def test_why_it_stopped(before: list[Chunk], finish: Finish, reason: str, 
     assert (message.stop_reason, message.stop_sequence) == (reason, sequence)
 
 
+REFUSED = {"type": "refusal", "category": "cyber", "explanation": "It would do harm."}
+TOLD = {"server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 1}, "service_tier": "priority"}
+
+
+async def test_what_only_its_provider_tells_at_the_end_comes_back_streamed_and_whole() -> None:
+    finish = Finish("content_filter", details={"stop_details": REFUSED}, usage_details=TOLD)
+    _, streamed = await read_stream(written([TextDelta("No"), finish, COMPLETED]))
+    assert streamed.stop_details is not None
+    assert streamed.stop_details.to_dict() == REFUSED
+    assert streamed.usage.server_tool_use is not None
+    assert streamed.usage.server_tool_use.to_dict() == TOLD["server_tool_use"]
+    assert events(written([TextDelta("No"), finish, COMPLETED]))[-2]["usage"]["service_tier"] == "priority"
+    fold = MessagesFold("job_1", "m")
+    fold.add([TextDelta("No"), finish, COMPLETED])
+    whole = await read_message(fold.reply())
+    assert whole.stop_details == streamed.stop_details
+    assert (whole.usage.service_tier, whole.usage.server_tool_use) == ("priority", streamed.usage.server_tool_use)
+    assert whole.usage.output_tokens == USAGE.output_tokens
+
+
 OVERLOADED = ErrorData("overloaded", "No room.", 503, retryable=True)
 
 

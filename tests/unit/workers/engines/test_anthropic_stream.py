@@ -201,6 +201,23 @@ def test_stop_reasons(reason: str, sequence: str | None, finish: Finish) -> None
     assert [each for each in deltas if isinstance(each, Finish)] == [finish]
 
 
+def test_what_is_told_beside_the_reason_and_the_counts() -> None:
+    refused = {"type": "refusal", "category": "bio", "explanation": None}
+    searched = {"web_search_requests": 1, "web_fetch_requests": 0}
+    stop = event(
+        "message_delta",
+        delta={"stop_reason": "refusal", "stop_sequence": None, "stop_details": refused},
+        usage={"output_tokens": 3, "server_tool_use": searched},
+    )
+    opening = start(3, service_tier="standard", server_tool_use={"web_search_requests": 0, "web_fetch_requests": 0})
+    deltas, _ = deltas_of(opening, text(0, "a"), stop, event("message_stop"))
+    told = {"server_tool_use": searched, "service_tier": "standard"}
+    assert deltas[-2:] == [
+        Finish("content_filter", details={"stop_details": refused}, usage_details=told),
+        UsageReport(Usage(3, 3)),
+    ]
+
+
 @pytest.mark.parametrize(
     "stream",
     [
