@@ -15,6 +15,15 @@ for _, member in ipairs(due) do redis.call('ZADD', KEYS[1], now_ms + ARGV[2], me
 return due
 """)
 
+PUT_OFF: Final = Script("""
+local now = redis.call('TIME')
+local at_ms = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if at_ms and tonumber(at_ms) > now[1] * 1000 + math.floor(now[2] / 1000) then
+  redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+end
+return 1
+""")
+
 
 class DueList:
     """Every call is one round trip and raises Undecidable when Redis is out of reach."""
@@ -27,8 +36,8 @@ class DueList:
         await self._line.call("ZADD", self._key, at_ms, member)
 
     async def put_off(self, member: str, at_ms: int) -> None:
-        """Changes when a member is due, if it still is."""
-        await self._line.call("ZADD", self._key, "XX", at_ms, member)
+        """Changes when a member that was taken is due again, unless it has become due meanwhile or is dropped."""
+        await self._line.run(PUT_OFF, (self._key,), member, at_ms)
 
     async def drop(self, member: str) -> bool:
         """True for the one caller that took the member off the list."""

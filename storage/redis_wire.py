@@ -22,7 +22,8 @@ Reply = Any
 CONNECT_TIMEOUT_S: Final = 2.0
 UNREADABLE: Final = (
     "The address of Redis or Valkey, which is PENSTOCK_REDIS or --redis, cannot be read. "
-    "Write redis://HOST:PORT/NUMBER, rediss:// for TLS, or unix:///PATH; in a password, # is written %23, / %2F, ? %3F and @ %40."
+    "Write redis://HOST:PORT/NUMBER, rediss:// for TLS, or unix:///PATH; "
+    "in a password, # is written %23, / %2F, ? %3F and @ %40."
 )
 
 

@@ -165,10 +165,12 @@ class KeptOutbox(Outbox):
 
     def post(self, frame: Frame) -> None:
         super().post(frame)
+        # From here on each payload is looked into: one that came before the end may go out, again, after this.
         self._ended = self._ended or isinstance(frame.chunks[-1], Ended)
 
     def _send(self, payload: bytes) -> asyncio.Future[Reply]:
-        return self._line.call("EVAL", APPEND.source, 2, self._channel, DUE, payload, int(self._ended))
+        ends = self._ended and _ends(payload)
+        return self._line.call("EVAL", APPEND.source, 2, self._channel, DUE, payload, int(ends))
 
 
 class Outboxes:
@@ -200,6 +202,10 @@ class Outboxes:
                     await box.drained()
         for box in list(self._boxes.values()):
             await box.close()
+
+
+def _ends(payload: bytes) -> bool:
+    return isinstance(decode_frames(payload)[-1].chunks[-1], Ended)
 
 
 def _payloads(frames: list[bytes]) -> Iterator[bytes]:

@@ -10,7 +10,8 @@ from storage import replies
 from storage.background import DUE, BackgroundJobs, Name
 from storage.line import Line
 from storage.local.valkey import ValkeyServer
-from storage.replies import Outboxes
+from storage.redis_wire import Argument, Reply
+from storage.replies import PUBLISH_LIMIT_BYTES, Outboxes, decode_frames
 from tests.contract.storage.between import Between
 
 LATER_MS = 4_000_000_000_000
@@ -86,6 +87,53 @@ async def test_a_job_is_due_at_its_time_or_at_its_end(line: Line, jobs: Backgrou
     assert await jobs.take_due() == [], "it was taken"
     await jobs.look_later(name, 1)
     assert await jobs.take_due() == [name]
+
+
+async def test_an_end_that_comes_while_somebody_looks_is_looked_at_again(
+    line: Line, jobs: BackgroundJobs, name: Name
+) -> None:
+    """Who found no end yet would else put the look off until after the job's deadline."""
+    await jobs.open(name, LATER_MS, 1)
+    assert await jobs.take_due() == [name]
+    await jobs.append(name, [frame(0, ENDED)])
+    await jobs.look_later(name, LATER_MS)
+    assert await jobs.take_due() == [name]
+    await jobs.look_later(name, LATER_MS)
+    assert await jobs.take_due() == []
+
+
+async def test_only_the_payload_that_holds_the_end_says_so_also_when_all_are_repeated(
+    valkey: ValkeyServer, jobs: BackgroundJobs, name: Name
+) -> None:
+    await jobs.open(name, LATER_MS, LATER_MS)
+    said: list[tuple[str, int]] = []
+
+    class Overheard(Line):
+        def call(self, *command: Argument) -> asyncio.Future[Reply]:
+            if command[0] == "EVAL":
+                payload, ends = command[-2:]
+                assert isinstance(payload, bytes)
+                said.append((" ".join(str(each.seq) for each in decode_frames(payload)), int(ends)))
+            return super().call(*command)
+
+    large = TextDelta("x" * PUBLISH_LIMIT_BYTES)
+    async with Between(valkey.url) as between:
+        far = Overheard(between.url)
+        await far.open()
+        boxes = Outboxes(far, gone)
+        for seq, chunk in enumerate([large, large, ENDED]):
+            boxes.post(name.channel, frame(seq, chunk))
+        await boxes.drain(10)
+        assert said == [("0", 0), ("1", 0), ("2", 1)]
+        await between.refuse()
+        said.clear()
+        boxes.post(name.channel, frame(3))
+        await asyncio.sleep(0)
+        boxes.post(name.channel, frame(4, ENDED))
+        await between.listen()
+        await boxes.drain(10)
+        await far.close()
+    assert set(said) == {("3", 0), ("4", 1)}
 
 
 async def test_a_job_is_put_away_by_one_and_stays_gone(line: Line, jobs: BackgroundJobs, name: Name) -> None:
