@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Final, assert_never
 
 import msgspec
-from pydantic import ValidationError
 
 from ingress.errors import openai_error_frame
 from ingress.translate.one_line import one_line
 from ingress.translate.openai_chat.bodies import end_error, usage_body
-from ingress.translate.validation import body_error
+from ingress.translate.validation import read
 from schemas.catalog import Model
 from schemas.chat import Chat, Message, Sampling, Text
 from schemas.chunks import (
@@ -41,11 +40,7 @@ Logprobs = dict[str, list[Any]]
 
 def parse(body: bytes) -> CompletionRequest:
     """The request in a body. Raises InvalidRequest and its branches, naming the parameter and what to change."""
-    try:
-        return CompletionRequest.model_validate_json(body)
-    except ValidationError as fault:
-        # Not chained: a ValidationError repeats its input, and whoever logs an error must not log a prompt.
-        raise body_error(fault, CompletionRequest.model_fields) from None
+    return read(CompletionRequest, body)
 
 
 def to_chat(request: CompletionRequest, model: Model) -> Chat:

@@ -1,11 +1,12 @@
-"""What a caller is told about a body that is not what it should be."""
+"""Reading a body, and what a caller is told about one that is not what it should be."""
 
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from ingress.translate.integers import check_integers
 from schemas.errors import InvalidRequest, InvalidValue, PenstockError, UnsupportedParameter
 from schemas.place import place
 
@@ -20,6 +21,20 @@ WORDS: Final[Mapping[str, str]] = {
     "model_type": "should be an object",
     "string_pattern_mismatch": "should match {pattern}",
 }
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def read(kind: type[Body], body: bytes) -> Body:
+    """The request in a body. Raises InvalidRequest and its branches, naming the parameter and what to change."""
+    try:
+        request = kind.model_validate_json(body)
+    except ValidationError as fault:
+        # Not chained: a ValidationError repeats its input, and whoever logs an error must not log a prompt.
+        raise body_error(fault, kind.model_fields) from None
+    check_integers(body)
+    return request
 
 
 def body_error(fault: ValidationError, known: Collection[str]) -> PenstockError:

@@ -1,13 +1,10 @@
 """A Messages body, read and made canonical."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeVar, get_args
-
-from pydantic import ValidationError
+from typing import Any, Final, Literal, get_args
 
 from ingress.translate.anthropic.blocks import extras, mark, parts, raw
-from ingress.translate.integers import check_integers
-from ingress.translate.validation import body_error
+from ingress.translate.validation import read
 from schemas.chat import Chat, Effort, Extras, Message, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice
 from schemas.dialects import ANTHROPIC, ANTHROPIC_HEADERS
 from schemas.wire import anthropic as wire
@@ -21,17 +18,15 @@ MODES: Final[Mapping[str, Literal["auto", "none", "required", "named"]]] = {
 EFFORTS: Final[Mapping[str, Effort]] = {effort: effort for effort in get_args(Effort)}
 BETA_HEADER: Final = "anthropic-beta"
 
-Body = TypeVar("Body", bound=wire.CountTokensRequest)
-
 
 def parse(body: bytes) -> wire.MessagesRequest:
     """The request in a body. Raises InvalidRequest and its branches, naming the parameter and what to change."""
-    return _parse(wire.MessagesRequest, body)
+    return read(wire.MessagesRequest, body)
 
 
 def parse_count(body: bytes) -> wire.CountTokensRequest:
     """The prompt in a body to be counted; raises as `parse` does."""
-    return _parse(wire.CountTokensRequest, body)
+    return read(wire.CountTokensRequest, body)
 
 
 def to_chat(request: wire.CountTokensRequest, betas: str | None = None) -> Chat:
@@ -55,16 +50,6 @@ def to_chat(request: wire.CountTokensRequest, betas: str | None = None) -> Chat:
         extras={ANTHROPIC: own, **headers},
         **chat,
     )
-
-
-def _parse(kind: type[Body], body: bytes) -> Body:
-    try:
-        request = kind.model_validate_json(body)
-    except ValidationError as fault:
-        # Not chained: a ValidationError repeats its input, and whoever logs an error must not log a prompt.
-        raise body_error(fault, kind.model_fields) from None
-    check_integers(body)
-    return request
 
 
 def _sampling(request: wire.MessagesRequest) -> Sampling:

@@ -1,12 +1,9 @@
 """A chat completion's body, read and made canonical."""
 
-from pydantic import ValidationError
-
 from ingress.tokens import output_bound
-from ingress.translate.integers import check_integers
 from ingress.translate.openai_chat.messages import mark, messages_of
 from ingress.translate.openai_chat.tools import choice_of, format_of, tool_of
-from ingress.translate.validation import body_error
+from ingress.translate.validation import read
 from schemas.catalog import Model
 from schemas.chat import Chat, Extras, Reasoning, Sampling
 from schemas.dialects import OPENAI_CHAT
@@ -15,13 +12,7 @@ from schemas.wire import openai_chat as wire
 
 def parse(body: bytes) -> wire.ChatCompletionRequest:
     """The request in a body. Raises InvalidRequest and its branches, naming the parameter and what to change."""
-    try:
-        request = wire.ChatCompletionRequest.model_validate_json(body)
-    except ValidationError as fault:
-        # Not chained: a ValidationError repeats its input, and whoever logs an error must not log a prompt.
-        raise body_error(fault, wire.ChatCompletionRequest.model_fields) from None
-    check_integers(body)
-    return request
+    return read(wire.ChatCompletionRequest, body)
 
 
 def to_chat(request: wire.ChatCompletionRequest, model: Model) -> Chat:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from ingress.tokens import output_bound
 from ingress.translate.openai_responses.conversation import Placed, turns
-from ingress.translate.validation import body_error
+from ingress.translate.validation import read
 from schemas.catalog import Model
 from schemas.chat import (
     Chat,
@@ -32,11 +32,7 @@ BEFORE: Final = "previous_response_id"
 
 def parse(body: bytes) -> wire.ResponsesRequest:
     """The request in a body. Raises InvalidRequest and its branches, naming the parameter and what to change."""
-    try:
-        return wire.ResponsesRequest.model_validate_json(body)
-    except ValidationError as fault:
-        # Not chained: a ValidationError repeats its input, and whoever logs an error must not log a prompt.
-        raise body_error(fault, wire.ResponsesRequest.model_fields) from None
+    return read(wire.ResponsesRequest, body)
 
 
 def references(request: wire.ResponsesRequest) -> set[str]:

@@ -63,6 +63,11 @@ def test_what_is_no_json_object_is_an_invalid_request_about_no_parameter(broken:
     assert (caught.value.code, caught.value.param) == ("invalid_request", None)
 
 
+def test_a_schema_with_a_number_that_could_not_travel_is_refused() -> None:
+    with pytest.raises(InvalidValue, match="64 bits"):
+        chat(tools=[{**TOOL, "parameters": {"maximum": 2**70}}])
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
