@@ -53,6 +53,9 @@ _STATUS_OF_WORD: Final[Mapping[str, int]] = {
 
 _CONTEXT_WORDS: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 
+_CONTEXT_PARAM: Final = "input_tokens"
+"""What vLLM calls the parameter that a prompt too long for its context is too high in (0.32, 2026-11)."""
+
 
 def of_body(body: bytes) -> Refusal:
     """The refusal in a response's body, whatever that is: JSON of several dialects, HTML, nothing."""
@@ -104,10 +107,13 @@ def to_error(
     """
     said = _without(refusal.message, secret)
     if status in (400, 413, 422):
+        message = said or f"The engine of model '{model}' refused the request ({status})."
+        if refusal.param == _CONTEXT_PARAM:
+            return ContextLengthExceeded(message)
         branch: type[InvalidRequest] = BodyTooLarge if status == 413 else InvalidRequest
         if _CONTEXT_WORDS.intersection(refusal.words):
             branch = ContextLengthExceeded
-        return branch(said or f"The engine of model '{model}' refused the request ({status}).", param=refusal.param)
+        return branch(message, param=refusal.param)
     error: PenstockError
     if "insufficient_quota" not in refusal.words and (status in (408, 425, 429) or status >= 500):
         error = EngineUnavailable(

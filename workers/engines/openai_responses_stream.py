@@ -45,6 +45,7 @@ class _Incomplete(msgspec.Struct, gc=False):
 
 
 class _Response(msgspec.Struct):
+    status: str | None = None
     usage: WireUsage | None = None
     incomplete_details: _Incomplete | None = None
     error: Any = None
@@ -138,7 +139,8 @@ class ResponsesStream(EventStream):
     def _finish(self, event: _Event, deltas: list[Delta]) -> None:
         response = event.response or _Response()
         reason: FinishReason = "tool_calls" if self._output.calls else "stop"
-        if event.type == "response.incomplete":
+        # vLLM names the event for the end and says in the response that it was cut short (0.32, 2026-11).
+        if event.type == "response.incomplete" or response.status == "incomplete":
             details = response.incomplete_details
             reason = INCOMPLETE.get(details.reason if details else None, "length")
         deltas.append(Finish(reason))

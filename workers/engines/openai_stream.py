@@ -34,10 +34,13 @@ class _Logprobs(msgspec.Struct):
 
 
 class Choice(msgspec.Struct):
+    """`stop_reason` is vLLM's: the stop sequence that was hit, or the number of a token that stops."""
+
     index: int = 0
     delta: _Delta | None = None
     logprobs: _Logprobs | None = None
     finish_reason: str | None = None
+    stop_reason: Any = None
 
 
 class _Chunk(msgspec.Struct):
@@ -132,9 +135,10 @@ class ChatStream(EventStream):
                 deltas += calls.add(piece)
         reason = choice.finish_reason
         if reason and index not in self._ended:
-            self._finish(index, reason, deltas)
+            sequence = choice.stop_reason if isinstance(choice.stop_reason, str) else None
+            self._finish(index, reason, sequence, deltas)
 
-    def _finish(self, index: int, reason: str, deltas: list[Delta]) -> None:
+    def _finish(self, index: int, reason: str, sequence: str | None, deltas: list[Delta]) -> None:
         if reason in CUT_REASONS:
             self.failure = self.cut(f"broke off ({reason})")
             return
@@ -146,4 +150,4 @@ class ChatStream(EventStream):
             if canonical == "stop" and calls:
                 # OpenAI's own word after a call that `tool_choice` forced, and Ollama's after any.
                 canonical = "tool_calls"
-        deltas.append(Finish(canonical, index))
+        deltas.append(Finish(canonical, index, sequence if canonical == "stop" else None))

@@ -57,8 +57,9 @@ def test_the_status_decides(status: int, branch: type[PenstockError]) -> None:
             "code": "context_length_exceeded",
         },
         {"code": 400, "message": "too long", "type": "exceed_context_size_error", "n_prompt_tokens": 9, "n_ctx": 8},
+        {"message": "too long", "type": "BadRequestError", "param": "input_tokens", "code": 400},
     ],
-    ids=["OpenAI", "llama.cpp"],
+    ids=["OpenAI", "llama.cpp", "vLLM"],
 )
 def test_a_prompt_that_is_too_long(error: object) -> None:
     assert type(translated(400, {"error": error})) is ContextLengthExceeded

@@ -166,6 +166,15 @@ def test_why_a_response_is_incomplete(reason: str, finish: str) -> None:
     assert deltas[-1] == UsageReport(Usage(7, 2))
 
 
+def test_a_response_that_completes_incomplete_was_cut_short() -> None:
+    """As vLLM 0.32 ends one that has reached its limit."""
+    details = {"reason": "max_output_tokens"}
+    cut_short = response("response.completed", status="incomplete", incomplete_details=details)
+    deltas, failure = read(begin(), text(0, "a"), cut_short)
+    assert failure is None
+    assert [delta.reason for delta in deltas if isinstance(delta, Finish)] == ["length"]
+
+
 @pytest.mark.parametrize(
     "stream",
     [

@@ -68,6 +68,12 @@ def test_a_finish_in_the_chunk_of_the_last_text() -> None:
     assert (deltas, failure) == ([TextDelta("x"), Finish("stop")], None)
 
 
+@pytest.mark.parametrize(("stop_reason", "sequence"), [("END", "END"), (2, None), (None, None)])
+def test_the_stop_sequence_that_was_hit_is_told_where_vllm_tells_it(stop_reason: object, sequence: str | None) -> None:
+    last = {"index": 0, "delta": {}, "finish_reason": "stop", "stop_reason": stop_reason}
+    assert deltas_of(chunk(last) + DONE)[0] == [Finish("stop", 0, sequence)]
+
+
 def test_a_second_finish_of_a_choice_is_not_passed_on() -> None:
     deltas, _ = deltas_of(finish("stop") + finish("stop") + DONE)
     assert deltas == [Finish("stop")]
