@@ -9,7 +9,7 @@ from ingress.abilities import Ask, check_abilities
 from ingress.native import check_native
 from ingress.rules import check_rule
 from ingress.tokens import MOST_BYTES_PER_TOKEN, input_bytes
-from ingress.turns import check_turns
+from ingress.turns import Place, check_turns
 from schemas.catalog import Model
 from schemas.chat import Chat
 from schemas.errors import ContextLengthExceeded, InvalidValue, UnsupportedParameter
@@ -68,10 +68,7 @@ def check_messages(model: Model, request: CountTokensRequest, chat: Chat) -> Non
         _check_sampling(model, request)
         _check_max_tokens(model, request.max_tokens)
     check_abilities(model, chat, NAMES)
-
-    def place(chat: Chat, message: int, part: int) -> str:
-        return _place(request, message, part)
-
+    place = places_of(request)
     check_native(model, chat, place)
     check_turns(chat, place, only_offered=False)
     _check_length(model, chat)
@@ -121,11 +118,15 @@ def _check_length(model: Model, chat: Chat) -> None:
         )
 
 
-def _place(request: CountTokensRequest, message: int, part: int) -> str:
+def places_of(request: CountTokensRequest) -> Place:
     """Where the body has a part; the canonical form has what the system says before the messages."""
-    if request.system:
-        if message == 0:
-            return "system" if isinstance(request.system, str) else f"system[{part}]"
-        message -= 1
-    at = f"messages[{message}].content"
-    return at if isinstance(request.messages[message].content, str) else f"{at}[{part}]"
+
+    def place(_: Chat, message: int, part: int) -> str:
+        if request.system:
+            if message == 0:
+                return "system" if isinstance(request.system, str) else f"system[{part}]"
+            message -= 1
+        at = f"messages[{message}].content"
+        return at if isinstance(request.messages[message].content, str) else f"{at}[{part}]"
+
+    return place

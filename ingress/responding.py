@@ -10,10 +10,22 @@ from starlette.requests import Request
 from ingress.answer import Keep
 from ingress.body import read_body
 from ingress.door import Door
+from ingress.named import with_places
 from ingress.past import past_of
 from ingress.responses_contract import check_conversation, check_request
 from ingress.tokens import reserve_tokens
-from ingress.translate.openai_responses import Head, Placed, ResponsesFold, head, kept, own, parse, said, to_chat
+from ingress.translate.openai_responses import (
+    Head,
+    Placed,
+    ResponsesFold,
+    head,
+    kept,
+    own,
+    parse,
+    places_of,
+    said,
+    to_chat,
+)
 from ingress.translate.openai_responses.transcript import Transcript
 from schemas.access import AccessKey
 from schemas.catalog import Model
@@ -93,7 +105,7 @@ async def ask(door: Door, request: Request) -> Asked:
     placed = said(asked, past.history, past.known)
     chat = to_chat(asked, placed, model)
     check_conversation(model, asked, placed, chat)
-    return Asked(key, model, asked, past.history, placed, chat)
+    return Asked(key, model, asked, past.history, placed, with_places(chat, places_of(asked, placed)))
 
 
 def _never() -> float:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from ingress.abilities import Ask, check_abilities
 from ingress.rules import check_parameters
 from ingress.tokens import MOST_BYTES_PER_TOKEN, text_bytes
-from ingress.translate.openai_responses import LOGPROBS, Placed, part_place
+from ingress.translate.openai_responses import LOGPROBS, Placed, places_of
 from ingress.turns import check_turns
 from schemas.catalog import Model
 from schemas.chat import Chat, part_texts
@@ -97,7 +97,7 @@ def check_conversation(model: Model, request: ResponsesRequest, placed: Sequence
     check_abilities(model, chat, NAMES)
     check_turns(
         chat,
-        lambda _, message, part: part_place(request, placed, message, part),
+        places_of(request, placed),
         only_offered=bool(request.tools) and request.previous_response_id is None,
     )
     _check_length(model, chat)

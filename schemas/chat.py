@@ -35,7 +35,10 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True, tag="refusal"):
 
 
 class Image(msgspec.Struct, frozen=True, array_like=True, tag="image"):
-    """Either `data`, base64 of `media_type`, or `url` for a provider that fetches by itself."""
+    """Either `data`, base64 of `media_type`, or `url` for whoever fetches it.
+
+    `place` is where the caller's request has it, in that request's own words, for what may yet be wrong with it.
+    """
 
     media_type: str | None = None
     data: str | None = None
@@ -43,10 +46,11 @@ class Image(msgspec.Struct, frozen=True, array_like=True, tag="image"):
     detail: str | None = None
     cache: CacheMark | None = None
     extras: Extras | None = None
+    place: str | None = None
 
 
 class Document(msgspec.Struct, frozen=True, array_like=True, tag="document"):
-    """A file to read: base64 `data` of `media_type`, plain `text`, or a `url`."""
+    """A file to read: base64 `data` of `media_type`, plain `text`, or a `url`; `place` as an image's."""
 
     media_type: str | None = None
     data: str | None = None
@@ -57,6 +61,7 @@ class Document(msgspec.Struct, frozen=True, array_like=True, tag="document"):
     citations: bool | None = None
     cache: CacheMark | None = None
     extras: Extras | None = None
+    place: str | None = None
 
 
 class Thinking(msgspec.Struct, frozen=True, array_like=True, tag="thinking"):

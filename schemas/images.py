@@ -7,6 +7,9 @@ IMAGE_TYPES: Final = ("image/png", "image/jpeg", "image/webp", "image/gif")
 MAX_IMAGE_BYTES: Final = 20 * 1024 * 1024
 """OpenAI takes no larger one, Anthropic 5 MB of base64 or 10 (2026-11); none reads more than some megapixels of it."""
 
+MAX_URLS: Final = 32
+"""Images and documents that one chat may have the platform fetch."""
+
 HEAD_BYTES: Final = 12
 """How much of an image tells its kind."""
 

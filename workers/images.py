@@ -9,14 +9,12 @@ import msgspec
 
 from schemas.chat import Chat, Document, Image, Message, Part, ToolResult
 from schemas.errors import BodyTooLarge, InvalidRequest
-from schemas.images import MAX_IMAGE_BYTES, image_type
+from schemas.images import MAX_IMAGE_BYTES, MAX_URLS, image_type
 from workers.fetch import Fetcher
 
 MAX_DOCUMENT_BYTES: Final = 32 * 1024 * 1024
 MAX_TOTAL_BYTES: Final = 64 * 1024 * 1024
 """Of all that one chat names; about what a provider takes in one request."""
-
-MAX_URLS: Final = 32
 
 Named = Image | Document
 
@@ -29,7 +27,9 @@ class Inliner:
 
     async def inline(self, chat: Chat) -> Chat:
         """The chat with data where it had URLs. Raises InvalidRequest and BodyTooLarge, in words for the caller."""
-        named = {(type(part), part.url): part for part in _named(chat)}
+        named: dict[tuple[type[Named], str | None], Named] = {}
+        for part in _named(chat):
+            named.setdefault((type(part), part.url), part)
         if not named:
             return chat
         if len(named) > MAX_URLS:
@@ -48,18 +48,31 @@ class Inliner:
     async def check(self, chat: Chat) -> Chat:
         """The chat as it is, for providers that fetch. Raises InvalidRequest for a URL that is not public at a look."""
         for part in _named(chat):
-            self._fetcher.check(part.url or "")
+            try:
+                self._fetcher.check(part.url or "")
+            except InvalidRequest as error:
+                raise _placed(error, part) from error
         return chat
 
     async def _fetched(self, part: Named) -> Named:
         url = part.url or ""
         most_bytes = MAX_IMAGE_BYTES if isinstance(part, Image) else MAX_DOCUMENT_BYTES
-        body = await self._fetcher.get(url, most_bytes)
+        try:
+            body = await self._fetcher.get(url, most_bytes)
+        except InvalidRequest as error:
+            raise _placed(error, part) from error
         kind = image_type(body) if isinstance(part, Image) else _document_type(body)
         if kind is None:
             what = "a PNG, JPEG, WEBP or GIF image" if isinstance(part, Image) else "a PDF"
-            raise InvalidRequest(f"What '{url[:200]}' leads to is not {what}.")
+            raise _placed(InvalidRequest(f"What '{url[:200]}' leads to is not {what}."), part)
         return msgspec.structs.replace(part, url=None, media_type=kind, data=base64.b64encode(body).decode())
+
+
+def _placed(error: InvalidRequest, part: Named) -> InvalidRequest:
+    """The same error, naming the part whose URL it is about."""
+    if part.place is None:
+        return error
+    return type(error)(f"'{part.place}': {error.message}", param=part.place)
 
 
 def _document_type(body: bytes) -> str | None:

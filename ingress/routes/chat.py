@@ -9,9 +9,10 @@ from ingress.answer import StreamedAnswer, WholeAnswer
 from ingress.body import read_body
 from ingress.contract import check_chat
 from ingress.door import Door
+from ingress.named import with_places
 from ingress.tokens import reserve_tokens
 from ingress.translate.openai_chat import ReplyFold, StreamWriter, parse, to_chat
-from ingress.turns import check_turns
+from ingress.turns import chat_place, check_turns
 
 PATH = "/v1/chat/completions"
 
@@ -38,6 +39,7 @@ async def create_chat_completion(request: Request) -> Response:
     check_chat(model, PATH, asked)
     chat = to_chat(asked, model)
     check_turns(chat)
+    chat = with_places(chat, chat_place)
     stream = bool(asked.stream)
     with door.tracing.span("submit", request.headers.get("traceparent"), model=model.id) as traceparent:
         submission = await door.submitter.submit(

@@ -10,7 +10,8 @@ from ingress.answer import StreamedAnswer, WholeAnswer
 from ingress.body import read_body
 from ingress.dialect import PLACES
 from ingress.door import Door
-from ingress.messages_contract import check_messages, within_abilities
+from ingress.messages_contract import check_messages, places_of, within_abilities
+from ingress.named import with_places
 from ingress.tokens import estimate_input_tokens, reserve_tokens
 from ingress.translate.anthropic import (
     BETA_HEADER,
@@ -109,4 +110,4 @@ def _checked(door: Door, key: AccessKey, request: Request, asked: CountTokensReq
     betas = ",".join(request.headers.getlist(BETA_HEADER)) or None
     chat = within_abilities(model, to_chat(asked, betas))
     check_messages(model, asked, chat)
-    return model, chat
+    return model, with_places(chat, places_of(asked))

@@ -56,6 +56,47 @@ async def test_what_is_no_image_is_refused(stack: Stack, key: NewKey) -> None:
     assert "not a PNG, JPEG, WEBP or GIF image" in error_of(response, 400)["message"]
 
 
+HUGE = base64.b64decode(PNG) + bytes(21_000_000)
+PLAIN = {"Content-Type": "image/png"}
+
+
+@pytest.mark.parametrize(
+    ("path", "replies", "refused"),
+    [
+        ("/dot", [Reply([b"<html>"], 200, PLAIN)], (400, "is not a PNG")),
+        ("/dot", [Reply([HUGE], 200, PLAIN)], (413, "larger than 20971520 bytes")),
+        ("/dot", [Reply([b"gone"], 404, PLAIN)], (400, "answered 404")),
+        (":9/dot", [], (400, "could not be fetched")),
+        ("http://10.0.0.1/dot", [], (400, "not on the public Internet")),
+    ],
+    ids=["no image", "too large", "not there", "nobody there", "private"],
+)
+async def test_each_door_names_the_part_whose_url_is_wrong(
+    stack: Stack, key: NewKey, path: str, replies: list[Reply], refused: tuple[int, str]
+) -> None:
+    status, words = refused
+    own = f"http://127.0.0.1:{stack.upstream.port}{path}"
+    url = path if path.startswith("http") else f"http://127.0.0.1{path}" if path.startswith(":") else own
+    said = {"type": "text", "text": "Look"}
+    shown = {"type": "image", "source": {"type": "url", "url": url}}
+    in_responses = [{"type": "input_text", "text": "Look"}, {"type": "input_image", "image_url": url}]
+    messages = [{"role": "user", "content": [said, *looking_at(url)[0]["content"]]}]
+    async with stack.client(key.secret) as http:
+        stack.upstream.script(*replies)
+        chat = error_of(await ask(http, "able-chat", messages=messages), status)
+        stack.upstream.script(*replies)
+        asked = {"model": "able-chat", "input": [{"role": "user", "content": in_responses}]}
+        response = error_of(await http.post("/v1/responses", json=asked), status)
+        stack.upstream.script(*replies)
+        asked = {"model": "able-chat", "max_tokens": 9, "messages": [{"role": "user", "content": [said, shown]}]}
+        message = await http.post("/v1/messages", json=asked)
+    assert (chat["param"], response["param"]) == ("messages[0].content[1]", "input[0].content[1]")
+    assert message.status_code == status
+    told = message.json()["error"]["message"]
+    assert told.startswith("'messages[0].content[1]'")
+    assert all(words in each for each in (chat["message"], response["message"], told))
+
+
 @pytest.mark.parametrize(
     ("data", "status", "words"),
     [

@@ -3,7 +3,7 @@
 from ingress.translate.openai_responses.bodies import Head, head, job_id, response_id, response_number
 from ingress.translate.openai_responses.conversation import Placed, kept
 from ingress.translate.openai_responses.reply import ResponsesFold
-from ingress.translate.openai_responses.request import LOGPROBS, own, parse, part_place, references, said, to_chat
+from ingress.translate.openai_responses.request import LOGPROBS, own, parse, places_of, references, said, to_chat
 from ingress.translate.openai_responses.stream import Dialect, ResponsesStreamWriter
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "kept",
     "own",
     "parse",
-    "part_place",
+    "places_of",
     "references",
     "response_id",
     "response_number",

@@ -1,6 +1,6 @@
 """A response's request, read and made canonical."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -82,11 +82,18 @@ def to_chat(request: wire.ResponsesRequest, placed: Sequence[Placed], model: Mod
     )
 
 
-def part_place(request: wire.ResponsesRequest, placed: Sequence[Placed], message: int, part: int) -> str:
-    """Where the request has that part of that message of its chat."""
+def places_of(request: wire.ResponsesRequest, placed: Sequence[Placed]) -> Callable[[Chat, int, int], str]:
+    """Where the request has a part of its chat: of a message by its number there, by its own in the message."""
     before = len(_instructions(request))
-    place = [turn.places for turn in turns(placed)][message - before][part]
-    return BEFORE if place.startswith(BEFORE) else place
+    by_turn: list[tuple[str, ...]] = []
+
+    def place(_: Chat, message: int, part: int) -> str:
+        if not by_turn:
+            by_turn.extend(turn.places for turn in turns(placed))
+        found = by_turn[message - before][part]
+        return BEFORE if found.startswith(BEFORE) else found
+
+    return place
 
 
 def _instructions(request: wire.ResponsesRequest) -> tuple[Message, ...]:

@@ -8,10 +8,10 @@ import pytest
 
 from schemas.chat import CacheMark, Chat, Document, Image, Message, Part, Text, ToolResult
 from schemas.errors import BodyTooLarge, InvalidRequest
-from schemas.images import MAX_IMAGE_BYTES
+from schemas.images import MAX_IMAGE_BYTES, MAX_URLS
 from tests.upstream import Reply, Upstream
 from workers.fetch import Fetcher
-from workers.images import MAX_URLS, Inliner
+from workers.images import Inliner
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 8
 PDF = b"%PDF-1.7\n"
@@ -79,6 +79,20 @@ async def test_an_image_of_thirty_megabytes_is_too_large(server: Upstream, inlin
     server.script(*holds(PNG + bytes(30_000_000)))
     with pytest.raises(BodyTooLarge, match=str(MAX_IMAGE_BYTES)):
         await inliner.inline(chat(Image(url=server.url)))
+
+
+async def test_what_is_wrong_with_a_url_names_the_part_that_has_it(server: Upstream, inliner: Inliner) -> None:
+    private = Image(url="http://10.0.0.1/a.png", place="messages[0].content[1]")
+    for step in (inliner.inline, inliner.check):
+        with pytest.raises(InvalidRequest, match=r"^'messages\[0\].content\[1\]': .* not on the public") as caught:
+            await step(chat(private, Image(url="http://10.0.0.1/a.png")))
+        assert caught.value.param == "messages[0].content[1]"
+    server.script(*holds(PNG + bytes(30_000_000)), *holds(b"<html>"))
+    for _ in range(2):
+        with pytest.raises(InvalidRequest) as caught:
+            await inliner.inline(chat(Image(url=server.url, place="input[2]")))
+        assert caught.value.param == "input[2]"
+    assert server.asked != []
 
 
 async def test_one_that_fails_ends_the_fetching_of_the_others(server: Upstream, inliner: Inliner) -> None:

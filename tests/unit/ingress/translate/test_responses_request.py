@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
 
-from ingress.translate.openai_responses import head, kept, own, parse, part_place, references, said, to_chat
+from ingress.translate.openai_responses import head, kept, own, parse, places_of, references, said, to_chat
 from schemas.catalog import Model
 from schemas.chat import (
     Chat,
@@ -335,8 +335,9 @@ def test_every_part_knows_where_the_request_has_it() -> None:
     )
     placed = said(request, history, {})
     asked = to_chat(request, placed, MODEL)
+    place = places_of(request, placed)
     places = [
-        part_place(request, placed, number, part)
+        place(asked, number, part)
         for number, message in enumerate(asked.messages[1:], start=1)
         for part in range(len(message.parts))
     ]
