@@ -4,14 +4,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 SET_UP := .venv/.set-up
 UV := $(BIN)/uv
+VLLM := .venv-vllm/.set-up
+CLIENTS := .clients/.set-up
 
-.PHONY: help set-up demo up test check bench lock clean
+.PHONY: help set-up demo up test test-vllm test-clients check bench lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install, start a stack of its own, stream one answer, show its charge, stop"
 	@echo "make up      install, and run the stack in .penstock until Ctrl-C   (ARGS='--port 9000')"
 	@echo "make test    install, and run every test that needs no server from outside"
+	@echo "make test-vllm     install vLLM for the CPU (5 GB), and run the tests against a real one"
+	@echo "make test-clients  install Claude Code, and run the tests with it"
 	@echo "make check   ruff, mypy and the laws of the house"
 	@echo "make bench   how fast it is here"
 	@echo "make lock    resolve every dependency anew"
@@ -37,6 +41,26 @@ test: $(SET_UP)
 	@$(BIN)/python -m storage.local.kafka_install
 	$(BIN)/python -m pytest --ignore=tests/integration -n 2 --dist loadfile $(ARGS)
 
+test-vllm: $(SET_UP) $(VLLM)
+	@$(BIN)/python -m storage.local.kafka_install
+	$(BIN)/python -m pytest tests/integration/vllm $(ARGS)
+
+# An environment of its own: what vLLM pins and what Penstock needs do not go together.
+$(VLLM): requirements/vllm.lock | $(SET_UP)
+	@test -x .venv-vllm/bin/python || $(UV) venv --quiet --python $(BIN)/python .venv-vllm
+	$(UV) pip sync --python .venv-vllm/bin/python --require-hashes requirements/vllm.lock
+	@touch $(VLLM)
+
+test-clients: $(SET_UP) $(CLIENTS)
+	@$(BIN)/python -m storage.local.kafka_install
+	$(BIN)/python -m pytest tests/integration/test_claude_code.py $(ARGS)
+
+$(CLIENTS): requirements/clients/package.json requirements/clients/package-lock.json
+	@mkdir -p .clients && cp requirements/clients/package.json requirements/clients/package-lock.json .clients
+	npm ci --prefix .clients --ignore-scripts --no-audit --no-fund
+	@node .clients/node_modules/@anthropic-ai/claude-code/install.cjs
+	@touch $(CLIENTS)
+
 check: $(SET_UP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -51,7 +75,11 @@ lock: $(SET_UP)
 		-o requirements/uv.lock requirements/uv.in
 	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 		--overrides requirements/overrides.txt --extra embedded --extra dev -o requirements/penstock.lock pyproject.toml
+	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		--overrides requirements/vllm-overrides.txt -o requirements/vllm.lock requirements/vllm.in
 	$(BIN)/python -m storage.local.jar_lock
+	cd requirements/clients && npm install --package-lock-only --ignore-scripts --no-audit --no-fund \
+		--omit-lockfile-registry-resolved
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-vllm .clients

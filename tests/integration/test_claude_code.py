@@ -1,4 +1,4 @@
-"""Claude Code itself, where it is installed, against a Penstock and scripted upstreams of both dialects."""
+"""Claude Code, as `make test-clients` installs it, against a Penstock and scripted upstreams of both dialects."""
 
 import asyncio
 import json
@@ -18,7 +18,8 @@ from tests import upstream as chat
 from tests.stack import Stack, running_stack
 from tests.upstream import Reply
 
-CLAUDE: Final = shutil.which("claude")
+INSTALLED: Final = Path(__file__).parents[2] / ".clients" / "node_modules" / ".bin"
+CLAUDE: Final = shutil.which("claude", path=f"{INSTALLED}{os.pathsep}{os.environ['PATH']}")
 PATIENCE_S: Final = 90
 
 pytestmark = [
