@@ -13,6 +13,7 @@ from schemas.chat import Chat, part_texts
 from schemas.errors import ContextLengthExceeded, InvalidValue, UnsupportedParameter
 from schemas.wire.openai_responses import (
     INCLUDABLE,
+    AllowedTools,
     InputFile,
     InputImage,
     Item,
@@ -61,6 +62,12 @@ NOT_HERE: Final = (
     "truncation",
 )
 
+TOOL_ASKS_NOTHING: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "allowed_callers": lambda value: value == ["direct"],
+    "defer_loading": lambda value: value is False,
+}
+"""What a tool may say of who calls it, and when: the model, at any time."""
+
 NAMES: Final[Mapping[Ask, str]] = {
     "tools": "tools",
     "parallel_tools": "parallel_tool_calls",
@@ -83,6 +90,7 @@ def check_request(model: Model, request: ResponsesRequest) -> None:
             raise UnsupportedParameter(f"'{name}' is not available here. Leave it out.", param=name)
     _check_sampling(model, request)
     _check_options(request)
+    _check_tools(request)
     if not request.input and request.previous_response_id is None:
         raise InvalidValue("'input' should hold at least 1 item.", param="input")
     for place, item in request.items():
@@ -131,11 +139,24 @@ def _check_options(request: ResponsesRequest) -> None:
     if options is not None and options.include_obfuscation:
         param = "stream_options.include_obfuscation"
         raise UnsupportedParameter(f"'{param}' is not available. Leave it out or send false.", param=param)
-    names = [tool.name for tool in request.tools or ()]
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            param = f"tools[{place}].name"
-            raise InvalidValue(f"'{param}' is '{name}', as an earlier tool's is.", param=param)
+
+
+def _check_tools(request: ResponsesRequest) -> None:
+    names: set[str] = set()
+    for place, tool in enumerate(request.tools or ()):
+        at = f"tools[{place}]"
+        if tool.name in names:
+            raise InvalidValue(f"'{at}.name' is '{tool.name}', as an earlier tool's is.", param=f"{at}.name")
+        names.add(tool.name)
+        for name, asks_nothing in TOOL_ASKS_NOTHING.items():
+            value = getattr(tool, name)
+            if value is not None and not asks_nothing(value):
+                raise UnsupportedParameter(f"'{at}.{name}' is not available here. Leave it out.", param=f"{at}.{name}")
+    if isinstance(request.tool_choice, AllowedTools):
+        for place, allowed in enumerate(request.tool_choice.tools):
+            if allowed.name not in names:
+                param = f"tool_choice.tools[{place}].name"
+                raise InvalidValue(f"'{param}' is '{allowed.name}', which is none of the tools.", param=param)
 
 
 def _check_item(place: str, item: Item) -> None:

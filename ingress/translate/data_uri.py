@@ -1,6 +1,9 @@
 """Data URIs, as images and files come in."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+SAME_TYPES: Final = {"image/jpg": "image/jpeg"}
+"""What some say for what has another name."""
 
 
 class Data(NamedTuple):
@@ -15,4 +18,5 @@ def split(uri: str) -> Data | None:
     head, comma, data = uri.partition(",")
     if not comma or head[:5].lower() != "data:" or not head.lower().endswith(";base64"):
         return None
-    return Data(head[5:-7].partition(";")[0].lower(), data)
+    media_type = head[5:-7].partition(";")[0].lower()
+    return Data(SAME_TYPES.get(media_type, media_type), data)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonS
 
 from schemas.wire.openai_chat import Int64, Label, Metadata, Stop, StringOrObject
 from schemas.wire.openai_parts import JsonObject
+from schemas.wire.openai_tools import JsonObjectFormat, TextFormat
 
 INCLUDABLE: Final = (
     "reasoning.encrypted_content",
@@ -262,20 +263,31 @@ Choice = Annotated[
 ]
 
 
-class TextFormat(_Strict):
-    """`name`, `schema`, `strict` and `description` belong to json_schema."""
+class JsonSchemaFormat(_Strict):
+    """What chat completions have one level deeper, in `json_schema`."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True)
-
-    type: Literal["text", "json_object", "json_schema"]
-    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")] | None = None
-    json_schema: JsonObject | None = Field(default=None, alias="schema")
+    type: Literal["json_schema"]
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    # The name `schema` is one of BaseModel's own.
+    schema_: JsonObject = Field(alias="schema")
     strict: bool | None = None
     description: str | None = None
 
 
+Format = Annotated[
+    Annotated[TextFormat, Tag("(text)")]
+    | Annotated[JsonObjectFormat, Tag("(json_object)")]
+    | Annotated[JsonSchemaFormat, Tag("(json_schema)")],
+    Discriminator(
+        _tag,
+        custom_error_type="part_type",
+        custom_error_message="should be 'text', 'json_object' or 'json_schema'",
+    ),
+]
+
+
 class TextOptions(_Strict):
-    format: TextFormat | None = None
+    format: Format | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
 
 

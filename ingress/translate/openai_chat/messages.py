@@ -20,8 +20,6 @@ ROLES: Final[dict[wire.WireRole, Role]] = {
 }
 
 PDF: Final = "application/pdf"
-SAME_TYPES: Final = {"image/jpg": "image/jpeg"}
-"""What some say for what has another name."""
 
 
 def messages_of(messages: Iterable[wire.Message]) -> tuple[Message, ...]:
@@ -88,7 +86,7 @@ def _image(image: openai_parts.ImageUrl, cache: CacheMark | None) -> Image:
     data = data_uri.split(image.url)
     if data is None:
         return Image(url=image.url, detail=detail, cache=cache)
-    return Image(SAME_TYPES.get(data.media_type, data.media_type), data.base64, detail=detail, cache=cache)
+    return Image(data.media_type, data.base64, detail=detail, cache=cache)
 
 
 def _document(file: openai_parts.File, cache: CacheMark | None) -> Document:

@@ -6,7 +6,7 @@ import msgspec
 
 from schemas.errors import ErrorData
 from schemas.usage import Usage
-from schemas.wire.openai_responses import FunctionTool, ResponsesRequest, TextOptions
+from schemas.wire.openai_responses import FunctionTool, JsonSchemaFormat, ResponsesRequest, TextOptions
 
 JOB_PREFIX: Final = "job_"
 RESPONSE_PREFIX: Final = "resp_"
@@ -113,13 +113,11 @@ def _tool(tool: FunctionTool) -> dict[str, Any]:
 
 
 def _text(text: TextOptions | None) -> dict[str, Any]:
-    if text is None or text.format is None:
-        body: dict[str, Any] = {"format": {"type": "text"}}
-    elif text.format.type == "json_schema":
-        schema = {"name": text.format.name, "description": text.format.description, "schema": text.format.json_schema}
-        body = {"format": {"type": "json_schema", **schema, "strict": bool(text.format.strict)}}
-    else:
-        body = {"format": {"type": text.format.type}}
+    form = None if text is None else text.format
+    body: dict[str, Any] = {"format": {"type": "text" if form is None else form.type}}
+    if isinstance(form, JsonSchemaFormat):
+        schema = {"name": form.name, "description": form.description, "schema": form.schema_}
+        body["format"] |= {**schema, "strict": bool(form.strict)}
     return body if text is None or text.verbosity is None else {**body, "verbosity": text.verbosity}
 
 

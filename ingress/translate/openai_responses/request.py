@@ -1,7 +1,7 @@
 """A response's request, read and made canonical."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from pydantic import TypeAdapter
 
@@ -22,6 +22,7 @@ from schemas.chat import (
 from schemas.dialects import OPENAI_CHAT
 from schemas.errors import NotFound
 from schemas.wire import openai_responses as wire
+from schemas.wire.openai_tools import JsonObjectFormat, TextFormat
 
 KEPT_ITEMS: Final[TypeAdapter[list[wire.Item]]] = TypeAdapter(list[wire.Item])
 
@@ -144,12 +145,15 @@ def _tool_choice(request: wire.ResponsesRequest) -> ToolChoice | None:
 
 
 def _response_format(text: wire.TextOptions | None) -> ResponseFormat | None:
-    asked = text.format if text is not None else None
-    if asked is None or asked.type == "text":
-        return None
-    if asked.type == "json_object":
-        return ResponseFormat("json_object")
-    return ResponseFormat("json_schema", asked.name, asked.json_schema, asked.strict, asked.description)
+    match None if text is None else text.format:
+        case None | TextFormat():
+            return None
+        case JsonObjectFormat():
+            return ResponseFormat("json_object")
+        case wire.JsonSchemaFormat() as form:
+            return ResponseFormat("json_schema", form.name, form.schema_, form.strict, form.description)
+        case other:
+            assert_never(other)
 
 
 def _reasoning(asked: wire.ReasoningOptions | None) -> Reasoning | None:

@@ -32,6 +32,10 @@ def image(role: str = "user", **fields: Any) -> dict[str, Any]:
     return {"role": role, "content": [{"type": "input_image", "image_url": PNG, **fields}]}
 
 
+def allowed(*names: str) -> dict[str, Any]:
+    return {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": name} for name in names]}
+
+
 def check(fields: dict[str, Any], history: list[dict[str, Any]] | None = None, **row: Any) -> None:
     model = Model.model_validate({**ROW, **row})
     request = parse(json.dumps({"model": "m", "input": "Hello", **fields}).encode())
@@ -57,6 +61,7 @@ def items(*fields: dict[str, Any]) -> list[dict[str, Any]]:
         {"input": [{"role": "user", "content": "?"}, CALL, RESULT], "tools": [TOOL]},
         {"input": [{"role": "user", "content": "?"}, CALL, RESULT]},
         {"background": True, "store": True, "metadata": {"a": "b"}, "user": "u", "prompt_cache_key": "k"},
+        {"tools": [{**TOOL, "defer_loading": False, "allowed_callers": ["direct"]}], "tool_choice": allowed("f")},
         {"service_tier": "auto", "truncation": "disabled", "max_tool_calls": 3, "prompt_cache_options": {}},
         {"include": ["web_search_call.action.sources", "reasoning.encrypted_content"]},
     ],
@@ -96,6 +101,8 @@ def test_what_asks_for_nothing_is_accepted_by_a_row_without_the_ability(fields: 
         ({"service_tier": "flex"}, "service_tier"),
         ({"text": {"verbosity": "low"}}, "text.verbosity"),
         ({"stream": True, "stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation"),
+        ({"tools": [{**TOOL, "defer_loading": True}]}, "tools[0].defer_loading"),
+        ({"tools": [{**TOOL, "allowed_callers": ["programmatic"]}]}, "tools[0].allowed_callers"),
     ],
 )
 def test_what_a_plain_model_lacks_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
@@ -120,6 +127,8 @@ def test_what_a_plain_model_lacks_is_refused_by_name(fields: dict[str, Any], par
         ({"tools": [TOOL, TOOL]}, "tools[1].name"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "g"}}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": allowed("f", "g")}, "tool_choice.tools[1].name"),
+        ({"tool_choice": allowed("g")}, "tool_choice.tools[0].name"),
         ({"input": [{"role": "user", "content": "?"}, RESULT], "tools": [TOOL]}, "input[1]"),
         ({"input": [CALL, RESULT, RESULT], "tools": [TOOL]}, "input[2]"),
         ({"input": [{**CALL, "name": "g"}], "tools": [TOOL]}, "input[0]"),

@@ -92,6 +92,8 @@ def test_a_schema_with_a_number_that_could_not_travel_is_refused() -> None:
         ({"tool_choice": "maybe"}, "tool_choice"),
         ({"tool_choice": {"type": "web_search"}}, "tool_choice"),
         ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
+        ({"text": {"format": {"type": "json_schema", "schema": {}}}}, "text.format.name"),
+        ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "text.format.schema"),
         ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
         ({"metadata": {"a": 1}}, "metadata.a"),
         ({"background": "yes"}, "background"),
@@ -110,6 +112,7 @@ def test_a_wrong_value_is_named_by_its_place(fields: dict[str, Any], param: str)
         ({"messages": []}, "messages"),
         ({"max_tokens": 50}, "max_tokens"),
         ({"text": {"style": "terse"}}, "text.style"),
+        ({"text": {"format": {"type": "json_object", "schema": {}}}}, "text.format.schema"),
         ({"reasoning": {"mode": "pro"}}, "reasoning.mode"),
         ({"tools": [{**TOOL, "async": True}]}, "tools[0].async"),
     ],
@@ -157,6 +160,7 @@ def test_images_and_files_by_data_and_by_url() -> None:
         user(
             {"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}", "detail": "low"},
             {"type": "input_image", "image_url": "https://a.test/b.png"},
+            {"type": "input_image", "image_url": f"data:image/jpg;base64,{PIXEL}"},
             {"type": "input_file", "filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PIXEL}"},
             {"type": "input_file", "file_data": PIXEL},
             {"type": "input_file", "file_url": "https://a.test/b.pdf"},
@@ -165,6 +169,7 @@ def test_images_and_files_by_data_and_by_url() -> None:
     assert message.parts == (
         Image(media_type="image/png", data=PIXEL, detail="low"),
         Image(url="https://a.test/b.png"),
+        Image(media_type="image/jpeg", data=PIXEL),
         Document(media_type="application/pdf", data=PIXEL, name="a.pdf"),
         Document(media_type="application/pdf", data=PIXEL),
         Document(url="https://a.test/b.pdf"),
