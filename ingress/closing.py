@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ingress.mailbox import Mailbox
 from ingress.relay import Relay
+from ingress.slots import Slots
 from ingress.submission import Submission
 from schemas.errors import Undecidable
 from schemas.jobs import Job, Stored
@@ -16,8 +17,8 @@ from storage.limits import LimitStore, Scope
 from storage.line import Line
 from storage.objects import ObjectFolder
 
-LEASE_MARGIN_S: Final = 10.0
-"""A slot outlives its job's deadline by this much if nobody settles it."""
+SETTLED_S: Final = 10.0
+"""How long after its deadline a job's limits are settled, at the latest."""
 
 END_PATIENCE_S: Final = 1.5
 """How long a cancelled job's end is waited for, to settle with what was used.
@@ -37,9 +38,10 @@ log = logging.getLogger(__name__)
 class Closing:
     """Works in tasks of its own, so that no client waits for it; goes on trying while Redis is out of reach."""
 
-    def __init__(self, relay: Relay, limits: LimitStore, line: Line, objects: ObjectFolder) -> None:
+    def __init__(self, relay: Relay, limits: LimitStore, slots: Slots, line: Line, objects: ObjectFolder) -> None:
         self._relay = relay
         self._limits = limits
+        self._slots = slots
         self._line = line
         self._objects = objects
         self._tasks: set[asyncio.Task[None]] = set()
@@ -97,17 +99,20 @@ class Closing:
     async def _settle(self, submission: Submission) -> None:
         job, scopes = submission.job, submission.scopes
         self._relay.close(job.id)
-        await self._until_decided(job, lambda: self._limits.settle(scopes, job.id, submission.unused_tokens))
+        try:
+            await self._until_decided(job, lambda: self._limits.settle(scopes, job.id, submission.unused_tokens))
+        finally:
+            self._slots.let_go(job.id)
 
     async def _until_decided(self, job: Job, step: Callable[[], Awaitable[object]]) -> None:
-        """Repeats a step that Redis did not answer, as long as the job's lease may last."""
+        """Repeats a step that Redis did not answer, until SETTLED_S after the job's deadline."""
         pause_s = FIRST_PAUSE_S
         while True:
             try:
                 await step()
                 return
             except Undecidable as failure:
-                if self._draining or time.time() > job.deadline_ms / 1000 + LEASE_MARGIN_S:
+                if self._draining or time.time() > job.deadline_ms / 1000 + SETTLED_S:
                     log.warning("job_not_settled", extra={"job_id": job.id, "reason": failure.message})
                     return
             await asyncio.sleep(pause_s)

@@ -19,6 +19,7 @@ from ingress.lanes import LaneBoard
 from ingress.networks import client_address
 from ingress.relay import Relay
 from ingress.settings import IngressSettings
+from ingress.slots import Slots
 from ingress.submit import Submitter
 from ingress.tidying import tidy
 from schemas.access import KEYS_CHANNEL, AccessKey
@@ -161,12 +162,14 @@ class Door:
 
         objects = ObjectFolder(self._storage.objects)
         limits = LimitStore(line)
+        slots = Slots(limits, self.settings.slot_lease_s)
         self.submitter = Submitter(
             self.settings,
             self._reply_to,
             relay=relay,
             lanes=lanes,
             limits=limits,
+            slots=slots,
             line=line,
             producer=producer,
             objects=objects,
@@ -174,5 +177,9 @@ class Door:
         )
         self.responses = ResponseStore(line, objects, self.settings.responses_days)
         self.background = Background(BackgroundJobs(line), self.responses, limits, line)
-        for name, work in (("background", self.background.look_after()), ("responses", tidy(self.responses))):
+        for name, work in (
+            ("background", self.background.look_after()),
+            ("responses", tidy(self.responses)),
+            ("slots", slots.keep()),
+        ):
             opening.callback(asyncio.create_task(work, name=name).cancel)

@@ -26,6 +26,7 @@ class IngressSettings(BaseSettings):
     default_requests_per_min: int = Field(60_000, ge=0, description="Limit of accounts without their own; 0: none")
     default_tokens_per_min: int = Field(60_000_000, ge=0, description="Likewise, tokens")
     default_in_flight: int = Field(2_000, ge=0, description="Likewise, requests at once")
+    slot_lease_s: float = Field(30, ge=1, description="How long the slots of an ingress that died stay taken")
     ping_s: float = Field(15, gt=0, description="Silence on a stream after which a ping is sent")
     stall_s: float = Field(60, ge=1, description="How long a client may read nothing of its answer until it is cut")
     body_s: float = Field(

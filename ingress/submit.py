@@ -10,17 +10,18 @@ import msgspec
 
 from ingress import limits as limit_rules
 from ingress import metrics
-from ingress.closing import LEASE_MARGIN_S, Closing
+from ingress.closing import SETTLED_S, Closing
 from ingress.fallbacks import fallbacks_of
 from ingress.lanes import LaneBoard, shed
 from ingress.relay import Relay
 from ingress.settings import IngressSettings
+from ingress.slots import Slots
 from ingress.submission import Submission
 from schemas.access import AccessKey
 from schemas.catalog import Catalog, Model
 from schemas.chat import Chat
 from schemas.errors import Overloaded, Undecidable
-from schemas.jobs import COUNT_TOKENS, ENCODER, Job, Stored
+from schemas.jobs import COUNT_TOKENS, ENCODER, Asked, Fallback, Job, Stored
 from schemas.topics import lane_topic
 from storage.background import Name
 from storage.kafka import MESSAGE_LIMIT_BYTES, Header, LogProducer, Publish
@@ -41,6 +42,7 @@ class Submitter:
         relay: Relay,
         lanes: LaneBoard,
         limits: LimitStore,
+        slots: Slots,
         line: Line,
         producer: LogProducer,
         objects: ObjectFolder,
@@ -52,17 +54,18 @@ class Submitter:
         self._relay = relay
         self._lanes = lanes
         self._limits = limits
+        self._slots = slots
         self._line = line
         self._producer = producer
         self._objects = objects
-        self._closing = Closing(relay, limits, line, objects)
+        self._closing = Closing(relay, limits, slots, line, objects)
         self._open: Counter[str] = Counter()
 
     async def submit(
         self,
         key: AccessKey,
         model: Model,
-        chat: Chat,
+        work: Asked,
         *,
         operation: str,
         stream: bool,
@@ -71,9 +74,10 @@ class Submitter:
     ) -> Submission:
         """Reserves, then publishes. Raises Overloaded, RateLimited or Undecidable; then nothing runs."""
         self._make_way(model)
-        job = self._job(key, model, chat, operation, stream)
+        job = self._job(key, model, work, operation, stream)
         scopes = limit_rules.scopes(key, model.id, self._settings.default_limits())
-        headers = await self._admit(job, scopes, tokens)
+        headers = await self._admit(job, scopes, tokens, self._slots.lease_ms)
+        self._slots.hold(job.id, scopes)
         self._open[model.lane] += 1
         mailbox = self._relay.open(job.id, model.deadline_s, whole=not stream)
         submission = Submission(job, mailbox, scopes, tokens, headers)
@@ -91,7 +95,7 @@ class Submitter:
         self,
         key: AccessKey,
         model: Model,
-        chat: Chat,
+        work: Asked,
         *,
         operation: str,
         stream: bool,
@@ -105,10 +109,12 @@ class Submitter:
         was reserved. Raises as `submit` does.
         """
         self._make_way(model)
-        job = self._job(key, model, chat, operation, stream)
+        job = self._job(key, model, work, operation, stream)
         job = msgspec.structs.replace(job, reply_to=Name(job.account, job.id).channel)
         scopes = limit_rules.scopes(key, model.id, self._settings.default_limits())
-        headers = await self._admit(job, scopes, tokens)
+        # No process of its own keeps it: its lease lasts as long as it may.
+        lease_ms = job.deadline_ms - job.accepted_at_ms + int(SETTLED_S * 1000)
+        headers = await self._admit(job, scopes, tokens, lease_ms)
         stored = None
         try:
             await keep(job, scopes)
@@ -139,7 +145,7 @@ class Submitter:
         if self._open[model.lane] - state.slots >= self._settings.max_waiting_per_lane:
             raise Overloaded(f"Too many requests wait for the lane {model.lane}.", retry_after_s=1)
 
-    def _job(self, key: AccessKey, model: Model, chat: Chat, operation: str, stream: bool) -> Job:
+    def _job(self, key: AccessKey, model: Model, work: Asked, operation: str, stream: bool) -> Job:
         accepted_at_ms = time.time_ns() // 1_000_000
         return Job(
             id=f"job_{accepted_at_ms:012x}{os.urandom(10).hex()}",
@@ -153,13 +159,17 @@ class Submitter:
             reply_to=self._reply_to,
             stream=stream,
             price=model.price.microusd(),
-            work=chat,
-            fallbacks=() if operation == COUNT_TOKENS else fallbacks_of(self._catalog, model, chat, key),
+            work=work,
+            fallbacks=self._fallbacks(key, model, work, operation),
         )
 
-    async def _reserve(self, job: Job, scopes: tuple[Scope, ...], tokens: int) -> Verdict:
+    def _fallbacks(self, key: AccessKey, model: Model, work: Asked, operation: str) -> tuple[Fallback, ...]:
+        if not isinstance(work, Chat) or operation == COUNT_TOKENS:
+            return ()
+        return fallbacks_of(self._catalog, model, work, key)
+
+    async def _reserve(self, job: Job, scopes: tuple[Scope, ...], tokens: int, lease_ms: int) -> Verdict:
         asked = self._line.connected.is_set()
-        lease_ms = job.deadline_ms - job.accepted_at_ms + int(LEASE_MARGIN_S * 1000)
         try:
             return await self._limits.reserve(scopes, job.id, lease_ms, tokens)
         except Undecidable:
@@ -168,8 +178,8 @@ class Submitter:
                 self._closing.release(job, scopes, tokens)
             raise
 
-    async def _admit(self, job: Job, scopes: tuple[Scope, ...], tokens: int) -> dict[str, str]:
-        verdict = await self._reserve(job, scopes, tokens)
+    async def _admit(self, job: Job, scopes: tuple[Scope, ...], tokens: int, lease_ms: int) -> dict[str, str]:
+        verdict = await self._reserve(job, scopes, tokens, lease_ms)
         if (refused := limit_rules.refusal(verdict, tokens)) is not None:
             raise refused
         return limit_rules.headers(verdict.standings)
@@ -190,7 +200,6 @@ class Submitter:
         value = ENCODER.encode(job)
         if len(value) <= MESSAGE_LIMIT_BYTES:
             return value, None
-        assert isinstance(job.work, Chat)
         body = ENCODER.encode(job.work)
         stored = Stored(f"jobs/{job.account}/{job.id}", len(body))
         try:

@@ -1,13 +1,16 @@
 """Limits of an account, reserved before the work and settled after it.
 
 Requests and tokens are buckets that refill continuously, as large as one minute's allowance. A request in flight
-holds a lease that ends by itself, so a crash leaks no slot. One script decides all of it at once, by the server's
-clock: what is refused has cost nothing. A bucket that used more than it held is in debt until it has refilled.
+holds a lease that ends by itself unless it is renewed, so a crash leaks no slot. One script decides all of it at once,
+by the server's clock: what is refused has cost nothing. A bucket that used more than it held is in debt until it has
+refilled.
 
     penstock:limits:{account}[:model]          hash  requests, tokens (levels), at_ms
     penstock:in-flight:{account}[:model]       zset  lease → end of the lease, ms
 """
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -92,6 +95,19 @@ end
 return 1
 """)
 
+RENEW: Final = Script("""
+local now = redis.call('TIME')
+local until_ms = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[1]
+for lease = 2, #ARGV do redis.call('ZADD', KEYS[1], 'XX', until_ms, ARGV[lease]) end
+local left_ms = redis.call('PTTL', KEYS[1])
+if left_ms >= 0 and left_ms < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return 1
+""")
+"""Only what is there still is renewed: a lease that was settled, its reply lost, must not come back to be settled."""
+
+RENEWED_AT_ONCE: Final = 256
+"""Leases a script renews, so that nobody waits for long behind it."""
+
 Refused = Literal["requests", "tokens", "in_flight"]
 
 
@@ -154,6 +170,20 @@ class LimitStore:
         scope = scopes[reply[1] - 1]
         refused: Refused = reply[0].decode()
         return Verdict(refused, (Standing(scope, reply[3], reply[4]),), None if reply[2] < 0 else reply[2])
+
+    async def renew(self, held: Mapping[str, tuple[Scope, ...]], lease_ms: int) -> None:
+        """Lets these leases, with the scopes each was reserved from, last `lease_ms` from now, in one round trip."""
+        by_scope: dict[Argument, list[str]] = {}
+        for lease, scopes in held.items():
+            for scope in scopes:
+                by_scope.setdefault(scope.stored_at()[1], []).append(lease)
+        await asyncio.gather(
+            *(
+                self._line.run(RENEW, (key,), lease_ms, *leases[first : first + RENEWED_AT_ONCE])
+                for key, leases in by_scope.items()
+                for first in range(0, len(leases), RENEWED_AT_ONCE)
+            )
+        )
 
     async def settle(self, scopes: tuple[Scope, ...], lease: str, unused_tokens: int) -> None:
         """Gives the slot back, and the tokens that were reserved and not used; negative takes more.

@@ -208,6 +208,12 @@ class Stack:
         async with Redis.from_url(self.redis_url) as redis:
             return int(await redis.zcard(f"penstock:in-flight:{{{account}}}"))
 
+    async def slot_ends_ms(self, account: str) -> float:
+        """When the last of the account's slots is free if nobody renews it, by Redis's clock."""
+        async with Redis.from_url(self.redis_url) as redis:
+            ((_, ends_ms),) = await redis.zrange(f"penstock:in-flight:{{{account}}}", -1, -1, withscores=True)
+            return float(ends_ms)
+
     async def until_free(self, account: str, within_s: float = 5) -> None:
         await until(lambda: self.slots_held(account), lambda held: held == 0, within_s)
 

@@ -37,6 +37,27 @@ async def test_killed_in_a_stream_the_engine_stops_and_the_charge_is_right_once(
     assert len(await breakable.charges(account, 2)) == 2
 
 
+async def test_slots_are_held_as_long_as_the_process_lives_and_soon_free_after_it(
+    breakable: Stack, account: str
+) -> None:
+    """The job's own deadline is far away."""
+    key = await breakable.create_key(account)
+    url = await breakable.start_door("ingress-2", PENSTOCK_SLOT_LEASE_S="2")
+    release = asyncio.Event()
+    breakable.upstream.script(Reply([upstream.opening(), upstream.text("a"), release, *upstream.answer("b").steps]))
+    async with breakable.client(key.secret, url) as http, streaming(http) as stream:
+        await stream.until_text("a")
+        first_ms = await breakable.slot_ends_ms(account)
+        await until(lambda: breakable.slot_ends_ms(account), lambda ends_ms: ends_ms > first_ms + 2_000)
+        assert await breakable.slots_held(account) == 1
+        await breakable.kill("ingress-2")
+        with pytest.raises(httpx2.TransportError):
+            await stream.rest()
+    await breakable.until_free(account, within_s=3)
+    release.set()
+    assert len(await breakable.charges(account, 1)) == 1
+
+
 async def test_killed_before_a_whole_answer_the_job_ends_and_is_charged_once(breakable: Stack, account: str) -> None:
     key = await breakable.create_key(account)
     release = asyncio.Event()

@@ -117,11 +117,12 @@ async def test_only_the_payload_that_holds_the_end_says_so_also_when_all_are_rep
             return super().call(*command)
 
     large = TextDelta("x" * PUBLISH_LIMIT_BYTES)
+    chunks: list[Chunk] = [large, large, ENDED]
     async with Between(valkey.url) as between:
         far = Overheard(between.url)
         await far.open()
         boxes = Outboxes(far, gone)
-        for seq, chunk in enumerate([large, large, ENDED]):
+        for seq, chunk in enumerate(chunks):
             boxes.post(name.channel, frame(seq, chunk))
         await boxes.drain(10)
         assert said == [("0", 0), ("1", 0), ("2", 1)]

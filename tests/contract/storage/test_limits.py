@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from schemas.access import Limits
-from storage.limits import BUCKET_KEEP_MS, LimitStore, Scope, Verdict
+from storage.limits import BUCKET_KEEP_MS, RENEWED_AT_ONCE, LimitStore, Scope, Verdict
 from storage.line import Line
 
 MINUTE_S = 60
@@ -205,6 +205,50 @@ async def test_a_crash_leaks_no_slot(store: LimitStore, account: str) -> None:
     while (await reserve(store, limited)).refused is not None:
         assert time.perf_counter() - started < 2
         await asyncio.sleep(0.01)
+
+
+async def test_a_lease_that_is_renewed_lasts_in_every_scope(store: LimitStore, line: Line, account: str) -> None:
+    scopes = (scope(account, in_flight=1), scope(account, "m", in_flight=1))
+    await store.reserve(scopes, "one", 1_000, 0)
+    await store.renew({"one": scopes}, 60_000)
+    now_s, _ = await line.call("TIME")
+    for each in scopes:
+        leases = each.stored_at()[1]
+        assert float(await line.call("ZSCORE", leases, "one")) > (int(now_s) + 50) * 1000
+        assert await line.call("PTTL", leases) > 50_000
+        assert (await reserve(store, each)).refused == "in_flight"
+
+
+async def test_what_was_settled_is_not_renewed(store: LimitStore, line: Line, account: str) -> None:
+    """Its settlement's reply may have been lost, so that its process holds it still."""
+    limited = scope(account, tokens_per_min=1_000, in_flight=2)
+    await reserve(store, limited, tokens=600, lease="one")
+    await reserve(store, limited, tokens=0, lease="two")
+    await store.settle((limited,), "one", 100)
+    await store.renew({"one": (limited,), "two": (limited,)}, 60_000)
+    assert await line.call("ZRANGE", limited.stored_at()[1], 0, -1) == [b"two"]
+    await store.settle((limited,), "one", 100)
+    assert (await reserve(store, limited)).standings[0].tokens_left in range(500, 520)
+
+
+async def test_many_leases_are_renewed_without_anybody_waiting_long(
+    store: LimitStore, line: Line, account: str
+) -> None:
+    limited = scope(account)
+    held = {f"{number}": (limited,) for number in range(2 * RENEWED_AT_ONCE + 1)}
+    await asyncio.gather(*[store.reserve(scopes, lease, 1_000, 0) for lease, scopes in held.items()])
+    await store.renew(held, 60_000)
+    now_s, _ = await line.call("TIME")
+    assert await line.call("ZCOUNT", limited.stored_at()[1], (int(now_s) + 50) * 1000, "+inf") == len(held)
+
+
+async def test_a_renewal_does_not_end_a_longer_lease(store: LimitStore, line: Line, account: str) -> None:
+    """A background job's, which no process renews."""
+    limited = scope(account, in_flight=5)
+    await reserve(store, limited, lease="long", lease_ms=60_000)
+    await reserve(store, limited, lease="short", lease_ms=1_000)
+    await store.renew({"short": (limited,)}, 2_000)
+    assert await line.call("PTTL", limited.stored_at()[1]) > 50_000
 
 
 async def test_a_short_lease_does_not_end_a_long_one(store: LimitStore, line: Line, account: str) -> None:
