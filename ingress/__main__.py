@@ -21,6 +21,7 @@ from ingress.settings import IngressSettings
 from schemas.errors import InvalidValue, Undecidable
 from storage.catalog import CatalogError
 from storage.heap import freeze_heap
+from storage.observe.exposition import exposed
 from storage.observe.logging import configure
 from storage.ready import notify_ready
 from storage.settings import ObserveSettings, StorageSettings
@@ -63,28 +64,33 @@ def main() -> int:
     except OSError as failure:
         return _ends("ingress_cannot_listen", failure)
     try:
-        uvloop.run(_serve(listener, Door(storage, settings, observe)))
+        uvloop.run(_serve(listener, Door(storage, settings, observe), observe))
     except (CatalogError, InvalidValue, Undecidable) as failure:
         return _ends("ingress_cannot_start", failure)
     return 0
 
 
-async def _serve(listener: socket.socket, door: Door) -> None:
+async def _serve(listener: socket.socket, door: Door, observe: ObserveSettings) -> None:
     """Serves until a signal, then until the open requests are answered or `drain_s` are over."""
     async with door:
-        drain_s = door.settings.drain_s
-        server = Server(_config(create_app(door), door.settings))
-        loop = asyncio.get_running_loop()
+        with exposed(observe, lambda: door.ready):
+            await _serve_open(listener, door)
 
-        def stop(number: int) -> None:
-            server.handle_exit(number, None)
-            loop.call_later(drain_s, door.give_up)
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop, number)
-        freeze_heap()
-        notify_ready()
-        await server.serve(sockets=[listener])
+async def _serve_open(listener: socket.socket, door: Door) -> None:
+    drain_s = door.settings.drain_s
+    server = Server(_config(create_app(door), door.settings))
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        server.handle_exit(number, None)
+        loop.call_later(drain_s, door.give_up)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    freeze_heap()
+    notify_ready()
+    await server.serve(sockets=[listener])
 
 
 def _allow_files(wanted: int) -> None:

@@ -22,6 +22,11 @@ DRAIN_S: Final = 3
 """How long a stopping part waits for what it has under way: less than its stage's grace."""
 
 
+TEXT: Final = ("text",)
+MEDIA: Final = ("embedding", "image", "speech")
+"""The modalities whose lanes share a pool of workers here; where models are large, each has its own."""
+
+
 class Stack:
     """A stack in the making and then running; `kafka` and `redis` are the addresses that the parts are given."""
 
@@ -90,27 +95,30 @@ class Stack:
         options = self._options
         door = {"PENSTOCK_HOST": options.host, "PENSTOCK_PORT": str(options.port)}
         door["PENSTOCK_REUSE_PORT"] = "1" if options.ingress > 1 else "0"
-        work = ["-m", "workers", *(word for lane in lanes for word in ("--lane", lane))]
-        served = f"lanes {', '.join(lanes)}"
         return [
             *(
                 self._part(name, ["-m", "ingress"], Stage.DOOR, door, options.base_url)
                 for name in _names("ingress", options.ingress)
             ),
-            *(
-                self._part(name, work, Stage.WORK, {"PENSTOCK_WORKER_NAME": name}, served)
-                for name in _names("text-worker", options.text_workers)
-            ),
+            *self._workers("text-worker", options.text_workers, _of(lanes, TEXT)),
+            *self._workers("media-worker", 1, _of(lanes, MEDIA)),
             self._part(
                 "streams", ["-m", "streams"], Stage.WORK, {"PENSTOCK_STREAMS_INSTANCE": "streams"}, "usage to ledger"
             ),
         ]
 
+    def _workers(self, name: str, count: int, lanes: Sequence[str]) -> list[Part]:
+        """A pool of workers, each of which serves all of these lanes; none where there is no lane."""
+        work = ["-m", "workers", *(word for lane in lanes for word in ("--lane", lane))]
+        served = f"lanes {', '.join(lanes)}"
+        return [
+            self._part(each, work, Stage.WORK, {"PENSTOCK_WORKER_NAME": each}, served)
+            for each in _names(name, count if lanes else 0)
+        ]
+
     def _part(self, name: str, command: Sequence[str], stage: Stage, own: Mapping[str, str], what: str) -> Part:
-        env = {**self._environment(), **own}
-        if stage is not Stage.DOOR:
-            env["PENSTOCK_METRICS_PORT"] = str(free_port())
-            what = f"{what}, metrics http://127.0.0.1:{env['PENSTOCK_METRICS_PORT']}/metrics"
+        env = {**self._environment(), **own, "PENSTOCK_METRICS_PORT": str(free_port())}
+        what = f"{what}, metrics http://127.0.0.1:{env['PENSTOCK_METRICS_PORT']}/metrics"
         log = self._options.logs / f"{name}.log"
         return Part(name, what, stage, partial(start_part, name, command, log, env))
 
@@ -137,6 +145,10 @@ async def running_stack(options: StackOptions, tell: Tell, progress: Progress) -
             yield stack.run()
         finally:
             await stack.stop()
+
+
+def _of(lanes: Sequence[str], modalities: Sequence[str]) -> list[str]:
+    return [lane for lane in lanes if lane.partition(".")[0] in modalities]
 
 
 def _names(part: str, count: int) -> list[str]:

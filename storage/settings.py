@@ -25,6 +25,6 @@ class ObserveSettings(BaseSettings):
 
     log_level: str = Field("info", description="debug, info, warning or error")
     log_format: str = Field("json", description="json, or console for a person")
-    metrics_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz, /readyz of worker and streams")
-    metrics_port: int = Field(0, description="Their port; 0 opens none")
+    metrics_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz, /readyz of each process")
+    metrics_port: int = Field(0, description="Their port; 0 opens none, and an ingress has them on its own port too")
     otlp_endpoint: str = Field("", description="OTLP/HTTP endpoint for traces; empty sends none")

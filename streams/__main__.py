@@ -7,7 +7,7 @@ import signal
 import sys
 
 from storage.heap import freeze_heap
-from storage.observe.exposition import Exposition
+from storage.observe.exposition import exposed
 from storage.observe.logging import configure
 from storage.ready import notify_ready
 from storage.settings import ObserveSettings, StorageSettings
@@ -38,14 +38,8 @@ async def _serve(storage: StorageSettings, streams: StreamsSettings, observe: Ob
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    exposition = None
-    if observe.metrics_port:
-        exposition = Exposition(observe.metrics_host, observe.metrics_port, lambda: readiness.is_ready)
-    try:
+    with exposed(observe, lambda: readiness.is_ready):
         await run(storage, streams, readiness.mark)
-    finally:
-        if exposition is not None:
-            exposition.close()
 
 
 def main() -> None:

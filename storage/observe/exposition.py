@@ -1,12 +1,16 @@
 """Answers /metrics, /healthz and /readyz, from a thread of its own."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from threading import Thread
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
+
+from schemas.errors import InvalidValue
+from storage.settings import ObserveSettings
 
 
 class _Silent(WSGIRequestHandler):
@@ -37,6 +41,23 @@ class Exposition:
             case "/readyz":
                 return _say(start_response, "200 OK" if self._ready() else "503 Service Unavailable")
         return _say(start_response, "404 Not Found")
+
+
+@contextmanager
+def exposed(observe: ObserveSettings, ready: Callable[[], bool]) -> Iterator[None]:
+    """Answers inside the block, if the settings name a port. Raises InvalidValue for one that cannot be had."""
+    if not observe.metrics_port:
+        yield
+        return
+    try:
+        exposition = Exposition(observe.metrics_host, observe.metrics_port, ready)
+    except OSError as failure:
+        where = f"{observe.metrics_host}:{observe.metrics_port}"
+        raise InvalidValue(f"PENSTOCK_METRICS_PORT: {where} cannot be listened on: {failure.strerror}.") from failure
+    try:
+        yield
+    finally:
+        exposition.close()
 
 
 def _say(start_response: StartResponse, status: str) -> Iterable[bytes]:

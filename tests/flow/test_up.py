@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import httpx2
 import pytest
 from openai import AuthenticationError, OpenAI
+from prometheus_client.parser import text_string_to_metric_families
 
 from storage.local.kafka_program import KafkaProgram
 from storage.local.ports import free_port
@@ -55,6 +57,12 @@ def is_refused(base_url: str, key: str) -> bool:
 def used(data: Path, account: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = json_of("usage", "--account", account, "--data", data)["data"]
     return rows
+
+
+def jobs_accepted(metrics_url: str) -> float:
+    text = httpx2.get(metrics_url, trust_env=False).raise_for_status().text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return sum(sample.value for sample in samples if sample.name == "penstock_ingress_jobs_accepted_total")
 
 
 def test_a_key_made_on_the_command_line_opens_and_closes_the_door(stack: Detached) -> None:
@@ -168,6 +176,9 @@ def test_servers_of_ones_own_take_the_place_of_the_embedded_ones(tmp_path: Path,
         assert running.kafka == kafka
         assert {part.name for part in running.run().parts} == {"ingress-1", "ingress-2", "text-worker", "streams"}
         assert ask(running.base_url, running.key)
+        # Each process of the shared port tells its own at an address of its own.
+        doors = [running.part(f"ingress-{number}").address.rpartition(" ")[2] for number in (1, 2)]
+        assert sorted(jobs_accepted(url) for url in doors) == [0, 1]
         until(lambda: used(running.data, "default"), 30)
         assert (tmp_path / "elsewhere.db").exists()
         assert not (running.data / "penstock.db").exists()
