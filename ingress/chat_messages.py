@@ -68,6 +68,8 @@ def _check_part(model: Model, at: str, message: Message, part: Part) -> int:
         raise InvalidValue(
             f"The model '{model.id}' reads {accepted}; '{at}' is of type '{part.type}'.", param=f"{at}.type"
         )
+    if part.type == "refusal" and message.role != "assistant":
+        raise InvalidValue(f"'{at}' is of type 'refusal', which only an assistant's message has.", param=f"{at}.type")
     if kind != "text" and message.role not in ("user", "tool"):
         raise InvalidValue(
             f"'{at}' is of type '{part.type}', which only a user's or a tool's message may have.", param=f"{at}.type"

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from ingress.bounds import check_context, check_endpoint, check_output_tokens, check_stream_options
 from ingress.rules import check_parameters
-from ingress.tokens import MOST_BYTES_PER_TOKEN, text_bytes
+from ingress.tokens import text_bytes
 from schemas.catalog import Model
-from schemas.errors import ContextLengthExceeded, InvalidValue, UnsupportedParameter
+from schemas.errors import UnsupportedParameter
 from schemas.wire.openai_completions import CompletionRequest
 
 ENDPOINT: Final = "/v1/completions"
@@ -46,9 +47,7 @@ NOT_HERE: Final = ("best_of", "echo", "suffix")
 
 def check_completion(model: Model, request: CompletionRequest) -> None:
     """Return if `model` takes what is asked; else raise UnsupportedParameter, InvalidValue or ContextLengthExceeded."""
-    if ENDPOINT not in model.endpoints:
-        served = ", ".join(model.endpoints) or "no endpoint"
-        raise InvalidValue(f"The model '{model.id}' is not served at {ENDPOINT}, but at {served}.", param="model")
+    check_endpoint(model, ENDPOINT)
     for name in NOT_HERE:
         value = getattr(request, name)
         if value is not None and not ASKS_NOTHING[name](value):
@@ -56,36 +55,7 @@ def check_completion(model: Model, request: CompletionRequest) -> None:
     if not isinstance(request.prompt, str) and len(request.prompt) > 1:
         raise UnsupportedParameter("'prompt' may hold one text. Send a request for each.", param="prompt")
     check_parameters(model, request, SAMPLING, ASKS_NOTHING)
-    if request.max_tokens is not None and request.max_tokens > model.max_output_tokens:
-        raise InvalidValue(
-            f"'max_tokens' should be at most {model.max_output_tokens} for the model '{model.id}'; "
-            f"got {request.max_tokens}.",
-            param="max_tokens",
-        )
-    _check_stream(request)
-    _check_length(model, request)
-
-
-def _check_stream(request: CompletionRequest) -> None:
-    options = request.stream_options
-    if options is None:
-        return
-    if not request.stream:
-        raise InvalidValue("'stream_options' needs 'stream' to be true.", param="stream_options")
-    for name in ("include_obfuscation", "continuous_usage_stats"):
-        if getattr(options, name):
-            param = f"stream_options.{name}"
-            raise UnsupportedParameter(f"'{param}' is not available. Leave it out or send false.", param=param)
-
-
-def _check_length(model: Model, request: CompletionRequest) -> None:
-    """Refuse what surely does not fit; the engine, which counts, refuses the rest with the same code."""
+    check_output_tokens(model, "max_tokens", request.max_tokens)
+    check_stream_options(request.stream, request.stream_options)
     prompts = [request.prompt] if isinstance(request.prompt, str) else request.prompt
-    prompt_bytes = sum(text_bytes(prompt) for prompt in prompts)
-    least_tokens, output_tokens = prompt_bytes // MOST_BYTES_PER_TOKEN + 1, request.max_tokens or 1
-    if least_tokens + output_tokens > model.context_tokens:
-        raise ContextLengthExceeded(
-            f"The model '{model.id}' has a context of {model.context_tokens} tokens; the prompt is at least "
-            f"{least_tokens} and the output asked for is {output_tokens}. Shorten one of them.",
-            param="prompt",
-        )
+    check_context(model, "prompt", sum(text_bytes(prompt) for prompt in prompts), 1, request.max_tokens)

@@ -6,13 +6,14 @@ from typing import Any, Final
 import msgspec
 
 from ingress.abilities import Ask, check_abilities
+from ingress.bounds import check_endpoint, least_input_tokens
 from ingress.native import check_native
-from ingress.rules import check_rule
-from ingress.tokens import MOST_BYTES_PER_TOKEN, input_bytes
+from ingress.rules import check_parameters
+from ingress.tokens import input_bytes
 from ingress.turns import Place, check_turns
 from schemas.catalog import Model
 from schemas.chat import Chat
-from schemas.errors import ContextLengthExceeded, InvalidValue, UnsupportedParameter
+from schemas.errors import ContextLengthExceeded, InvalidValue
 from schemas.wire.anthropic import CountTokensRequest, MessagesRequest
 
 ENDPOINT: Final = "/v1/messages"
@@ -31,6 +32,9 @@ ASKS_NOTHING: Final[Mapping[str, Callable[[Any], bool]]] = {
     "top_p": lambda value: value == 1,
 }
 """Anthropic's own defaults. Clients send them unasked, so no contract refuses them."""
+
+LEAST_BUDGET_TOKENS: Final = 1024
+"""Anthropic's, whoever made the model: what is less is no budget in this dialect."""
 
 NAMES: Final[Mapping[Ask, str]] = {
     "tools": "tools",
@@ -61,33 +65,17 @@ def check_messages(model: Model, request: CountTokensRequest, chat: Chat) -> Non
     The first fault is reported, always the same one. Tools may come and go in mid-conversation here, so what was
     called before need not be offered.
     """
-    if ENDPOINT not in model.endpoints:
-        served = ", ".join(model.endpoints) or "no endpoint"
-        raise InvalidValue(f"The model '{model.id}' is not served at {ENDPOINT}, but at {served}.", param="model")
+    check_endpoint(model, ENDPOINT)
     if isinstance(request, MessagesRequest):
-        _check_sampling(model, request)
+        check_parameters(model, request, SAMPLING, ASKS_NOTHING)
         _check_max_tokens(model, request.max_tokens)
+    _check_budget(chat)
+    _check_tool_names(request)
     check_abilities(model, chat, NAMES)
     place = places_of(request)
     check_native(model, chat, place)
     check_turns(chat, place, only_offered=False)
     _check_length(model, chat)
-
-
-def _check_sampling(model: Model, request: MessagesRequest) -> None:
-    rules = model.rules()
-    for name, rule_name in SAMPLING.items():
-        value = getattr(request, name)
-        if value is None:
-            continue
-        rule = rules.get(rule_name)
-        if rule is not None:
-            check_rule(name, value, rule)
-        elif not (name in ASKS_NOTHING and ASKS_NOTHING[name](value)):
-            accepted = ", ".join(sorted(each for each, rule in SAMPLING.items() if rule in rules)) or "none"
-            raise UnsupportedParameter(
-                f"The model '{model.id}' does not accept '{name}'. Of its kind it accepts: {accepted}.", param=name
-            )
 
 
 def _check_max_tokens(model: Model, asked: int) -> None:
@@ -102,9 +90,28 @@ def _check_max_tokens(model: Model, asked: int) -> None:
         )
 
 
+def _check_budget(chat: Chat) -> None:
+    budget = None if chat.reasoning is None else chat.reasoning.max_tokens
+    if budget is not None and budget < LEAST_BUDGET_TOKENS:
+        # Anthropic's words again.
+        param = "thinking.budget_tokens"
+        raise InvalidValue(
+            f"thinking.enabled.budget_tokens: Input should be greater than or equal to {LEAST_BUDGET_TOKENS}",
+            param=param,
+        )
+
+
+def _check_tool_names(request: CountTokensRequest) -> None:
+    names: set[str] = set()
+    for tool in request.tools or ():
+        if tool.name is not None and tool.name in names:
+            raise InvalidValue(f"tools: Tool names must be unique. '{tool.name}' is there twice.", param="tools")
+        names.add(tool.name or "")
+
+
 def _check_length(model: Model, chat: Chat) -> None:
     """Refuse what surely does not fit, in Anthropic's words: reading them, its clients shorten the conversation."""
-    least_tokens = input_bytes(chat) // MOST_BYTES_PER_TOKEN + len(chat.messages)
+    least_tokens = least_input_tokens(input_bytes(chat), len(chat.messages))
     output_tokens = chat.sampling.max_output_tokens or 1
     if least_tokens >= model.context_tokens:
         raise ContextLengthExceeded(

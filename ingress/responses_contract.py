@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ingress.abilities import Ask, check_abilities
+from ingress.bounds import check_context, check_endpoint, check_output_tokens, check_stream_options
 from ingress.rules import check_parameters
-from ingress.tokens import MOST_BYTES_PER_TOKEN, text_bytes
+from ingress.tokens import text_bytes
 from ingress.translate.openai_responses import LOGPROBS, Placed, places_of
 from ingress.turns import check_turns
 from schemas.catalog import Model
 from schemas.chat import Chat, part_texts
-from schemas.errors import ContextLengthExceeded, InvalidValue, UnsupportedParameter
+from schemas.errors import InvalidValue, UnsupportedParameter
 from schemas.wire.openai_responses import (
     INCLUDABLE,
     AllowedTools,
@@ -81,9 +82,7 @@ NAMES: Final[Mapping[Ask, str]] = {
 
 def check_request(model: Model, request: ResponsesRequest) -> None:
     """Return if `model` takes what is asked; else raise UnsupportedParameter or InvalidValue, always for the same."""
-    if ENDPOINT not in model.endpoints:
-        served = ", ".join(model.endpoints) or "no endpoint"
-        raise InvalidValue(f"The model '{model.id}' is not served at {ENDPOINT}, but at {served}.", param="model")
+    check_endpoint(model, ENDPOINT)
     for name in NOT_HERE:
         value = getattr(request, name)
         if value is not None and not (name in ASKS_NOTHING and ASKS_NOTHING[name](value)):
@@ -108,17 +107,15 @@ def check_conversation(model: Model, request: ResponsesRequest, placed: Sequence
         places_of(request, placed),
         only_offered=bool(request.tools) and request.previous_response_id is None,
     )
-    _check_length(model, chat)
+    input_bytes = sum(
+        text_bytes(text) for message in chat.messages for part in message.parts for text in part_texts(part)
+    )
+    check_context(model, "input", input_bytes, len(chat.messages), chat.sampling.max_output_tokens)
 
 
 def _check_sampling(model: Model, request: ResponsesRequest) -> None:
     check_parameters(model, request, SAMPLING, ASKS_NOTHING)
-    asked = request.max_output_tokens
-    if asked is not None and asked > model.max_output_tokens:
-        raise InvalidValue(
-            f"'max_output_tokens' should be at most {model.max_output_tokens} for the model '{model.id}'; got {asked}.",
-            param="max_output_tokens",
-        )
+    check_output_tokens(model, "max_output_tokens", request.max_output_tokens)
     if LOGPROBS in (request.include or ()) and "logprobs" not in model.rules():
         raise UnsupportedParameter(f"The model '{model.id}' has no logprobs to include.", param="include")
 
@@ -133,12 +130,7 @@ def _check_options(request: ResponsesRequest) -> None:
         raise UnsupportedParameter(
             "'text.verbosity' is not available here. Leave it out or send 'medium'.", param="text.verbosity"
         )
-    options = request.stream_options
-    if options is not None and not request.stream:
-        raise InvalidValue("'stream_options' needs 'stream' to be true.", param="stream_options")
-    if options is not None and options.include_obfuscation:
-        param = "stream_options.include_obfuscation"
-        raise UnsupportedParameter(f"'{param}' is not available. Leave it out or send false.", param=param)
+    check_stream_options(request.stream, request.stream_options)
 
 
 def _check_tools(request: ResponsesRequest) -> None:
@@ -178,18 +170,3 @@ def _check_part(at: str, role: str, part: Part) -> None:
     if not source:
         name = "image_url" if isinstance(part, InputImage) else "file_data"
         raise InvalidValue(f"'{at}.{name}' is required.", param=f"{at}.{name}")
-
-
-def _check_length(model: Model, chat: Chat) -> None:
-    """Refuse what surely does not fit; the engine, which counts, refuses the rest with the same code."""
-    input_bytes = sum(
-        text_bytes(text) for message in chat.messages for part in message.parts for text in part_texts(part)
-    )
-    least_tokens = input_bytes // MOST_BYTES_PER_TOKEN + len(chat.messages)
-    output_tokens = chat.sampling.max_output_tokens or 1
-    if least_tokens + output_tokens > model.context_tokens:
-        raise ContextLengthExceeded(
-            f"The model '{model.id}' has a context of {model.context_tokens} tokens; the conversation is at least "
-            f"{least_tokens} and the output asked for is {output_tokens}. Shorten one of them.",
-            param="input",
-        )

@@ -28,7 +28,7 @@ def to_chat(request: wire.ChatCompletionRequest, model: Model) -> Chat:
         sampling=_sampling(request, output_bound(messages, model)),
         user=user,
         tools=tuple(tool_of(tool) for tool in request.tools or ()),
-        tool_choice=choice_of(request.tool_choice, request.parallel_tool_calls),
+        tool_choice=choice_of(request.tool_choice, _parallel(request, model)),
         response_format=format_of(request.response_format),
         reasoning=_reasoning(request),
         cache=mark(request.cache_control),
@@ -62,6 +62,11 @@ def _reasoning(request: wire.ChatCompletionRequest) -> Reasoning | None:
     effort = request.reasoning_effort if asked is None or asked.effort is None else asked.effort
     max_tokens = None if asked is None else asked.max_tokens
     return None if effort is None and max_tokens is None else Reasoning(effort, max_tokens)
+
+
+def _parallel(request: wire.ChatCompletionRequest, model: Model) -> bool | None:
+    """What a model is to be told; one that cannot be told calls as it does, which is all that such a row accepts."""
+    return request.parallel_tool_calls if "parallel_tools" in model.abilities else None
 
 
 def _extras(request: wire.ChatCompletionRequest) -> dict[str, Extras] | None:

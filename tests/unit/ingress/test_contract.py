@@ -24,6 +24,7 @@ TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameter
 CALL: dict[str, Any] = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 PNG = {"type": "image_url", "image_url": {"url": "https://a/b.png"}}
 MARK = {"type": "ephemeral"}
+NO = {"type": "refusal", "refusal": "No."}
 
 
 def check(fields: dict[str, Any], **row: Any) -> None:
@@ -65,6 +66,7 @@ def test_a_text_model_accepts(fields: dict[str, Any]) -> None:
         {"response_format": {"type": "text"}, "modalities": ["text"]},
         {"store": False, "service_tier": "auto", "reasoning_effort": "none", "include_reasoning": False},
         {"reasoning": {}, "parallel_tool_calls": None},
+        {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "verbosity": "medium"},
         {"reasoning": {"effort": "none"}},
         {"service_tier": "default"},
     ],
@@ -78,8 +80,8 @@ def test_what_asks_for_nothing_is_accepted_by_a_row_without_the_parameter(fields
     ("fields", "param"),
     [
         ({"tools": [TOOL]}, "tools"),
-        ({"tool_choice": "auto"}, "tool_choice"),
-        ({"parallel_tool_calls": True}, "parallel_tool_calls"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"parallel_tool_calls": False}, "parallel_tool_calls"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "n"}}}, "response_format"),
         ({"reasoning": {"max_tokens": 5}}, "reasoning"),
@@ -136,6 +138,8 @@ def test_an_able_model_accepts(fields: dict[str, Any]) -> None:
         ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
         ({"messages": [{"role": "tool", "tool_call_id": "1"}]}, "messages[0].content"),
+        ({"messages": [{"role": "tool", "tool_call_id": "1", "content": [NO]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user", "content": NO}]}, "messages[0].content.type"),
         ({"messages": [{"role": "user", "content": "x", "tool_calls": [CALL]}]}, "messages[0].tool_calls"),
         ({"messages": [{"role": "assistant", "content": "x", "tool_call_id": "1"}]}, "messages[0].tool_call_id"),
         ({"messages": [{"role": "assistant", "function_call": {"name": "f"}}]}, "messages[0].function_call"),
@@ -161,6 +165,11 @@ def test_what_even_an_able_model_does_not_take(fields: dict[str, Any], param: st
 def test_a_refusal_says_what_the_model_accepts() -> None:
     with pytest.raises(UnsupportedParameter, match=r"It accepts: .*max_tokens, messages.*temperature"):
         check({"verbosity": "low"})
+
+
+def test_a_form_that_the_model_cannot_keep_to_is_not_said_to_be_accepted() -> None:
+    with pytest.raises(UnsupportedParameter, match="accepts 'response_format' of the type json_schema only"):
+        check({"response_format": {"type": "json_object"}}, **{**ABLE, "abilities": ["json_schema"]})
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,12 @@ def test_an_image_that_is_none() -> None:
         ),
         ({"tools": [{**F, "description": "x" * 20_000}]}, ContextLengthExceeded, "prompt is too long"),
         ({"stop_sequences": [" "]}, InvalidValue, "white space"),
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": 1023}},
+            InvalidValue,
+            "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024",
+        ),
+        ({"tools": [F, F]}, InvalidValue, "tools: Tool names must be unique."),
     ],
 )
 def test_limits_are_told_in_the_words_that_clients_know(

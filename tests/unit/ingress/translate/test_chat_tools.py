@@ -26,7 +26,14 @@ from schemas.chat import (
 from schemas.errors import InvalidValue
 from schemas.jobs import ENCODER, WORK_DECODER
 
-MODEL = Model(id="m", engine="llama_cpp", context_tokens=2048, max_output_tokens=512)
+MODEL = Model(
+    id="m",
+    engine="openai_responses",
+    abilities=frozenset({"parallel_tools"}),
+    context_tokens=2048,
+    max_output_tokens=512,
+)
+UNTOLD = Model(id="m", engine="llama_cpp", context_tokens=2048, max_output_tokens=512)
 MARK = {"type": "ephemeral"}
 WEATHER = {
     "type": "function",
@@ -82,6 +89,12 @@ def test_a_tools_mark_stands_on_it_or_on_its_function() -> None:
 )
 def test_tool_choice(fields: dict[str, Any], choice: ToolChoice | None) -> None:
     assert chat(**fields).tool_choice == choice
+
+
+def test_a_model_that_cannot_be_told_how_many_to_call_is_not_told() -> None:
+    """OpenAI's default, which frameworks send unasked, is nothing to tell."""
+    said = {"model": "m", "messages": [{"role": "user", "content": "Hello"}], "parallel_tool_calls": True}
+    assert to_chat(parse(json.dumps(said).encode()), UNTOLD).tool_choice is None
 
 
 def test_calls_and_results_go_into_turns_one_for_one() -> None:
