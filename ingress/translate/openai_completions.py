@@ -6,8 +6,9 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from ingress.errors import openai_error_frame
+from ingress.translate.ending import end_error
 from ingress.translate.one_line import one_line
-from ingress.translate.openai_chat.bodies import end_error, usage_body
+from ingress.translate.openai_chat.bodies import usage_body
 from ingress.translate.validation import read
 from schemas.catalog import Model
 from schemas.chat import Chat, Message, Sampling, Text
@@ -36,6 +37,7 @@ DEFAULT_MAX_TOKENS: Final = 16
 """OpenAI's own for this endpoint."""
 
 Logprobs = dict[str, list[Any]]
+LOGPROBS: Final = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
 
 
 def parse(body: bytes) -> CompletionRequest:
@@ -80,14 +82,17 @@ class _Choice:
         if tokens is None:
             self.offset += len(text)
             return None
-        new: Logprobs = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
+        new: Logprobs = {name: [] for name in LOGPROBS}
         for token in tokens:
             new["tokens"].append(token["token"])
             new["token_logprobs"].append(token["logprob"])
             new["top_logprobs"].append({top["token"]: top["logprob"] for top in token.get("top_logprobs") or ()})
             new["text_offset"].append(self.offset)
             self.offset += len(token["token"])
-        self.logprobs = {name: (self.logprobs or {}).get(name, []) + values for name, values in new.items()}
+        if self.logprobs is None:
+            self.logprobs = {name: [] for name in LOGPROBS}
+        for name, values in new.items():
+            self.logprobs[name] += values
         return new
 
 

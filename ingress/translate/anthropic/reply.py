@@ -7,7 +7,7 @@ import msgspec
 
 from ingress.translate.anthropic.bodies import end_usage, head, stop_reason, tool_id
 from ingress.translate.anthropic.stream import BLOCK_STOP
-from ingress.translate.openai_chat.bodies import end_error
+from ingress.translate.ending import end_error
 from schemas.chunks import (
     AnsweredBy,
     Chunk,

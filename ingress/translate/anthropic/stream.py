@@ -6,8 +6,8 @@ from typing import Any, Final, assert_never
 from ingress.translate.anthropic.bodies import end_usage, head, stop_reason, tool_id, usage_body
 from ingress.translate.anthropic.errors import anthropic_error_event
 from ingress.translate.anthropic.order import InOrder
+from ingress.translate.ending import end_error
 from ingress.translate.one_line import one_line, quoted
-from ingress.translate.openai_chat.bodies import end_error
 from schemas.chunks import (
     AnsweredBy,
     Chunk,

@@ -1,9 +1,7 @@
-"""What the stream and the whole reply of a chat completion share: its name, its usage, its unfinished end."""
+"""What the stream and the whole reply of a chat completion share: its name and its usage."""
 
 from typing import Any
 
-from schemas.chunks import Ended
-from schemas.errors import ErrorData, InternalError, StreamCut
 from schemas.usage import Usage
 
 
@@ -28,17 +26,3 @@ def usage_body(usage: Usage) -> dict[str, Any]:
 def completion_id(job_id: str) -> str:
     """What a completion is called: OpenAI's prefix and the job's own number."""
     return "chatcmpl-" + job_id.removeprefix("job_")
-
-
-def end_error(ended: Ended, *, finished: bool) -> ErrorData | None:
-    """Why a job's end is not a completion's clean end; None when it is one.
-
-    A completion without a finish reason for every choice is a cut stream, whatever the worker called it.
-    """
-    if ended.error is not None:
-        return ended.error
-    if ended.end != "completed":
-        return InternalError(f"The job ended as {ended.end} without a reason.").data()
-    if not finished:
-        return StreamCut("The model's output stopped without a finish reason.").data()
-    return None

@@ -5,7 +5,8 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
-from ingress.translate.openai_chat.bodies import completion_id, end_error, usage_body
+from ingress.translate.ending import end_error
+from ingress.translate.openai_chat.bodies import completion_id, usage_body
 from schemas.chunks import (
     AnsweredBy,
     Chunk,
@@ -58,9 +59,10 @@ class _Choice:
         logprobs = None if self.logprobs is None else {"content": self.logprobs, "refusal": None}
         content = "".join(self.texts) if self.texts or not (self.calls or self.refusals) else None
         refusal = "".join(self.refusals) or None
-        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal}
-        if self.reasoning:
-            message["reasoning_content"] = "".join(self.reasoning)
+        reasoning = "".join(self.reasoning) or None
+        # All four are there, whatever was said: DigitalOcean's schema requires them.
+        said = {"content": content, "refusal": refusal, "reasoning_content": reasoning}
+        message: dict[str, Any] = {"role": "assistant", **said}
         if self.calls:
             message["tool_calls"] = [call.body() for _, call in sorted(self.calls.items())]
         return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": self.finish_reason}

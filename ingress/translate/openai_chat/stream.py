@@ -6,7 +6,9 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from ingress.errors import openai_error_frame
-from ingress.translate.openai_chat.bodies import completion_id, end_error, usage_body
+from ingress.translate.ending import end_error
+from ingress.translate.one_line import one_line, quoted
+from ingress.translate.openai_chat.bodies import completion_id, usage_body
 from schemas.chunks import (
     AnsweredBy,
     Chunk,
@@ -24,9 +26,6 @@ from schemas.chunks import (
 
 ENCODE: Final = msgspec.json.Encoder().encode
 DONE: Final = b"data: [DONE]\n\n"
-
-LINE_BREAKS: Final = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
-"""What some clients take for the end of a line though JSON does not escape it: NEL, and Unicode's two separators."""
 
 
 class StreamWriter:
@@ -79,18 +78,17 @@ class StreamWriter:
         self._head = b"data: " + ENCODE({**self._fields, "model": model})[:-1]
 
     def _text(self, delta: TextDelta, events: list[bytes]) -> None:
-        text = delta.text
-        quoted = ENCODE(text) if text.isascii() else _in_one_line(ENCODE(text))
         prefix = self._prefixes.get(delta.choice) or self._open(delta.choice, events)
         if delta.logprobs is None:
-            events += (prefix, b'"content":', quoted, self._plain_end)
+            events += (prefix, b'"content":', quoted(delta.text), self._plain_end)
         else:
-            logprobs = _in_one_line(ENCODE(_logprobs(delta.logprobs)))
-            events += (prefix, b'"content":', quoted, b'},"logprobs":', logprobs, b',"finish_reason":null', self._close)
+            logprobs = one_line({"content": delta.logprobs, "refusal": None})
+            events += (prefix, b'"content":', quoted(delta.text), b'},"logprobs":', logprobs)
+            events += (b',"finish_reason":null', self._close)
 
     def _field(self, choice: int, name: bytes, text: str, events: list[bytes]) -> None:
         prefix = self._prefixes.get(choice) or self._open(choice, events)
-        events += (prefix, name, _in_one_line(ENCODE(text)), self._plain_end)
+        events += (prefix, name, quoted(text), self._plain_end)
 
     def _tool_call(self, delta: ToolCallDelta, events: list[bytes]) -> None:
         """The first piece of a call says what it is, later ones only go on with its arguments."""
@@ -101,7 +99,7 @@ class StreamWriter:
             call |= {"id": delta.id, "type": "function"}
         if delta.name is not None:
             function = {"name": delta.name, **function}
-        events += (prefix, b'"tool_calls":', _in_one_line(ENCODE([call | {"function": function}])), self._plain_end)
+        events += (prefix, b'"tool_calls":', one_line([call | {"function": function}]), self._plain_end)
 
     def _finish(self, finish: Finish, events: list[bytes]) -> None:
         known = finish.choice in self._prefixes
@@ -126,13 +124,3 @@ class StreamWriter:
         if self._include_usage:
             events += (self._head, b',"choices":[],"usage":', ENCODE(usage_body(ended.usage)), b"}\n\n")
         events.append(DONE)
-
-
-def _logprobs(tokens: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"content": tokens, "refusal": None}
-
-
-def _in_one_line(encoded: bytes) -> bytes:
-    for raw, escaped in LINE_BREAKS:
-        encoded = encoded.replace(raw, escaped)
-    return encoded

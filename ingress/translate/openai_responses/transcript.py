@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, assert_never
 
-from ingress.translate.openai_chat.bodies import end_error
+from ingress.translate.ending import end_error
 from ingress.translate.openai_responses.bodies import Head, failure_body, usage_body
 from ingress.translate.openai_responses.output import Item, ItemStatus, Part, PartType
 from schemas.chunks import (

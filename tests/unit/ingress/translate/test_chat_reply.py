@@ -27,7 +27,7 @@ def test_a_reply_reads_as_openais() -> None:
     assert json.loads(fold.reply())["choices"] == [
         {
             "index": 0,
-            "message": {"role": "assistant", "content": "Hi there", "refusal": None},
+            "message": {"role": "assistant", "content": "Hi there", "refusal": None, "reasoning_content": None},
             "logprobs": None,
             "finish_reason": "stop",
         }
