@@ -21,7 +21,7 @@ from ingress.relay import Relay
 from ingress.settings import IngressSettings
 from ingress.slots import Slots
 from ingress.submit import Submitter
-from ingress.tidying import tidy
+from ingress.tidying import sweep_objects, tidy_responses
 from schemas.access import KEYS_CHANNEL, AccessKey
 from schemas.catalog import Catalog
 from schemas.errors import Overloaded
@@ -29,6 +29,7 @@ from schemas.lanes import LANES_CHANNEL
 from storage.background import BackgroundJobs
 from storage.catalog import catalog_files, load_catalog
 from storage.database import Database
+from storage.expiring import ExpiringObjects
 from storage.kafka import LogProducer
 from storage.keys import KeyStore
 from storage.ledger import Ledger
@@ -179,7 +180,8 @@ class Door:
         self.background = Background(BackgroundJobs(line), self.responses, limits, line)
         for name, work in (
             ("background", self.background.look_after()),
-            ("responses", tidy(self.responses)),
+            ("responses", tidy_responses(self.responses)),
+            ("objects", sweep_objects(ExpiringObjects(line, objects))),
             ("slots", slots.keep()),
         ):
             opening.callback(asyncio.create_task(work, name=name).cancel)

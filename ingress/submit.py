@@ -5,6 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import msgspec
 
@@ -24,11 +25,15 @@ from schemas.errors import Overloaded, Undecidable
 from schemas.jobs import COUNT_TOKENS, ENCODER, Asked, Fallback, Job, Stored
 from schemas.topics import lane_topic
 from storage.background import Name
+from storage.expiring import ExpiringObjects
 from storage.kafka import MESSAGE_LIMIT_BYTES, Header, LogProducer, Publish
 from storage.limits import LimitStore, Scope, Verdict
 from storage.line import Line
 from storage.objects import ObjectFolder
 from storage.observe.tracing import TRACEPARENT
+
+BODY_KEPT_MS: Final = 60_000
+"""How long a body that is not deleted with its job outlives the job's deadline: clocks of two machines differ."""
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +62,7 @@ class Submitter:
         self._slots = slots
         self._line = line
         self._producer = producer
-        self._objects = objects
+        self._bodies = ExpiringObjects(line, objects)
         self._closing = Closing(relay, limits, slots, line, objects)
         self._open: Counter[str] = Counter()
 
@@ -203,7 +208,7 @@ class Submitter:
         body = ENCODER.encode(job.work)
         stored = Stored(f"jobs/{job.account}/{job.id}", len(body))
         try:
-            await self._objects.put(stored.key, body)
+            await self._bodies.put(stored.key, body, job.deadline_ms + BODY_KEPT_MS)
         except OSError as failure:
             raise Undecidable("The request's body cannot be stored at the moment.", retry_after_s=5) from failure
         return ENCODER.encode(msgspec.structs.replace(job, work=stored)), stored

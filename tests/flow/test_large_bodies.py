@@ -1,9 +1,12 @@
 """Bodies over the broker's limit go by claim check: apache/openwhisk#1059."""
 
 import asyncio
+import time
 from pathlib import Path
 
+import httpx2
 import pytest
+from redis.asyncio import Redis
 
 from schemas.topics import lane_topic
 from storage.kafka import MESSAGE_LIMIT_BYTES
@@ -64,6 +67,30 @@ async def test_the_object_of_a_client_that_leaves_is_deleted(stack: Stack, key: 
         asking.cancel()
         await stack.charges(account, 1)
     await until(lambda: objects(stack), lambda left: not left)
+
+
+async def test_the_object_of_a_job_that_no_worker_takes_is_swept(breakable: Stack, account: str) -> None:
+    """Its ingress has died, so that nobody is left who knows of it but the list of what is due."""
+    key = await breakable.create_key(account)
+    await breakable.stop("worker")
+    async with breakable.client(key.secret) as http:
+        asking = asyncio.create_task(
+            http.post(PATH, json={"model": "wide", "messages": long_question(1), "max_tokens": 5})
+        )
+        (left,) = await until(lambda: objects(breakable), bool)
+        await breakable.kill("ingress")
+        with pytest.raises(httpx2.TransportError):
+            await asking
+    member = str(left.relative_to(breakable.objects))
+    async with Redis.from_url(breakable.redis_url) as redis:
+        due_ms = await redis.zscore("penstock:objects", member)
+        assert due_ms is not None
+        deadline_s = breakable.catalog.find("wide").deadline_s
+        assert deadline_s < due_ms / 1000 - time.time() < deadline_s + 120
+        # The time until then has passed.
+        await redis.zadd("penstock:objects", {member: 1})
+    await breakable.start("ingress")
+    await until(lambda: objects(breakable), lambda still: not still)
 
 
 async def test_a_folder_that_takes_nothing_is_a_503(stack: Stack, key: NewKey) -> None:

@@ -1,0 +1,43 @@
+"""Objects that nobody needs any more from some time on, and that are then deleted, whatever became of who put them.
+
+penstock:objects    zset  object's key → when it is due, ms
+"""
+
+from typing import Final
+
+from storage.due import DueList
+from storage.line import Line
+from storage.objects import ObjectFolder
+
+DUE: Final = "penstock:objects"
+MOST_SWEPT: Final = 64
+TAKEN_MS: Final = 30_000
+"""For how long what is to be deleted is left to the process that took it."""
+
+
+class ExpiringObjects:
+    """Raises Undecidable when Redis is out of reach, OSError when the object storage is.
+
+    Whoever is done with an object earlier may delete it where it lies: its note is dropped when it is due.
+    """
+
+    def __init__(self, line: Line, objects: ObjectFolder) -> None:
+        self._objects = objects
+        self._due = DueList(line, DUE)
+
+    async def put(self, key: str, body: bytes, until_ms: int) -> None:
+        """Noted first: a process that dies in between leaves a note without its object, never the reverse."""
+        await self.expire(key, until_ms)
+        await self._objects.put(key, body)
+
+    async def expire(self, key: str, at_ms: int) -> None:
+        """Has the object deleted then, and not as was said before, if anything was."""
+        await self._due.note(key, at_ms)
+
+    async def sweep(self) -> int:
+        """Deletes some objects that are due, and says how many notes that took off the list."""
+        keys = await self._due.take(MOST_SWEPT, TAKEN_MS)
+        for key in keys:
+            await self._objects.delete(key)
+            await self._due.drop(key)
+        return len(keys)
