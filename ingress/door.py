@@ -41,6 +41,7 @@ from storage.replies import reply_channel
 from storage.responses import ResponseStore
 from storage.settings import ObserveSettings, StorageSettings
 from storage.subscription import Subscription
+from storage.thinking import ThinkingStore
 
 SETTLE_S: Final = 0.5
 """How long a closing door waits for limits to be settled; their leases end by themselves."""
@@ -63,6 +64,7 @@ class Door:
     submitter: Submitter
     responses: ResponseStore
     background: Background
+    thinking: ThinkingStore
     tracing: Tracing
 
     def __init__(self, storage: StorageSettings, settings: IngressSettings, observe: ObserveSettings) -> None:
@@ -177,6 +179,7 @@ class Door:
             catalog=self.catalog,
         )
         self.responses = ResponseStore(line, objects, self.settings.responses_days)
+        self.thinking = ThinkingStore(line)
         self.background = Background(BackgroundJobs(line), self.responses, limits, line)
         for name, work in (
             ("background", self.background.look_after()),
