@@ -1,7 +1,7 @@
 """Makes a data folder fit to start on: the catalogue checked, the database migrated, a first key in its file.
 
 A program of its own, `python -m penstock.prepare KEY_FILE`, so that the supervisor need not load what it loads. It
-prints the lanes that text workers have to serve, one a line.
+prints the lanes that have to be served, one a line.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ def main() -> int:
     except (CatalogError, PenstockError) as failure:
         print(failure)
         return REFUSED
-    print(*sorted({model.lane for model in catalog if model.modality == "text"}), sep="\n")
+    print(*sorted(catalog.lanes()), sep="\n")
     return 0
 
 

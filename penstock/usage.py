@@ -32,9 +32,18 @@ def usage(
     if as_json:
         print(msgspec.json.encode({"object": "list", "data": days}).decode())
         return
-    titles = ("day", "model", "requests", "input tokens", "cached", "output tokens", "cost $")
+    titles = ("day", "model", "requests", "input tokens", "cached", "output tokens", "units", "cost $")
     rows = [
-        (d.day, d.model, d.requests, d.input_tokens, d.cached_input_tokens, d.output_tokens, dollars(d.cost_microusd))
+        (
+            d.day,
+            d.model,
+            d.requests,
+            d.input_tokens,
+            d.cached_input_tokens,
+            d.output_tokens,
+            f"{d.units} {d.unit}".strip() if d.unit else "",
+            dollars(d.cost_microusd),
+        )
         for d in days
     ]
     print(table(titles, rows))

@@ -1,7 +1,6 @@
 """The catalogue: a model is a row, and the row is its contract."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from decimal import Decimal
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -16,13 +15,12 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.engines import ENGINES, Ability, EngineName, Input
+from schemas.engines import ENGINES, Ability, EngineName, Input, Modality
 from schemas.errors import ModelNotFound
+from schemas.media_rows import EmbeddingRow, ImageRow, InvokeRow, SpeechRow, VideoRow
+from schemas.modalities import ENDPOINTS, OUTPUTS, Endpoint, Output
 from schemas.parameters import PARAMETERS, Row, Rule
-from schemas.usage import Price
-
-Modality = Literal["text"]
-Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"]
+from schemas.price_rows import PriceRow
 
 ModelId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
 LaneName = Annotated[str, Field(pattern=r"^[a-z]+\.[a-z0-9-]{1,64}$")]
@@ -46,36 +44,6 @@ RuleOrOff = Annotated[
 ]
 
 
-class TokenPrice(Row):
-    """US dollars for a million tokens, to the micro-dollar."""
-
-    input_usd_per_mtok: Decimal = Field(default=Decimal(0), ge=0, max_digits=12, decimal_places=6)
-    cached_input_usd_per_mtok: Decimal | None = Field(default=None, ge=0, max_digits=12, decimal_places=6)
-    output_usd_per_mtok: Decimal = Field(default=Decimal(0), ge=0, max_digits=12, decimal_places=6)
-    cache_written_input_usd_per_mtok: Decimal | None = Field(default=None, ge=0, max_digits=12, decimal_places=6)
-    cache_written_1h_input_usd_per_mtok: Decimal | None = Field(default=None, ge=0, max_digits=12, decimal_places=6)
-
-    def microusd(self) -> Price:
-        """What is not given costs what the input costs; an hour in the cache, what minutes cost."""
-        fresh = self.input_usd_per_mtok
-        cached, written = (
-            fresh if usd is None else usd
-            for usd in (self.cached_input_usd_per_mtok, self.cache_written_input_usd_per_mtok)
-        )
-        hour = self.cache_written_1h_input_usd_per_mtok
-        return Price(
-            input_microusd_per_mtok=_microusd(fresh),
-            cached_input_microusd_per_mtok=_microusd(cached),
-            output_microusd_per_mtok=_microusd(self.output_usd_per_mtok),
-            cache_written_input_microusd_per_mtok=_microusd(written),
-            cache_written_1h_input_microusd_per_mtok=_microusd(written if hour is None else hour),
-        )
-
-
-def _microusd(usd: Decimal) -> int:
-    return int(usd * 1_000_000)
-
-
 class Timeouts(Row):
     """How long an engine may take; `silence_s` is the longest gap between two chunks."""
 
@@ -95,8 +63,8 @@ class Model(Row):
     created: int = 0
     modality: Modality = "text"
     inputs: tuple[Input, ...] = ("text",)
-    outputs: tuple[Literal["text"], ...] = ("text",)
-    endpoints: tuple[Endpoint, ...] = ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses")
+    outputs: tuple[Output, ...] = ("text",)
+    endpoints: tuple[Endpoint, ...] = ENDPOINTS["text"]
     abilities: frozenset[Ability] = frozenset()
     engine: EngineName
     lane: LaneName = "text.default"
@@ -108,13 +76,18 @@ class Model(Row):
     api_key_env: str | None = Field(
         default=None, description="Environment variable of the worker that holds the secret"
     )
-    context_tokens: int = Field(gt=0)
-    max_output_tokens: int = Field(gt=0)
+    context_tokens: int = Field(ge=0, description="Input and output together; 0 where the model knows no tokens")
+    max_output_tokens: int = Field(ge=0)
+    embedding: EmbeddingRow | None = None
+    image: ImageRow | None = None
+    speech: SpeechRow | None = None
+    video: VideoRow | None = None
+    invoke: InvokeRow | None = None
     parameters: dict[ParameterName, RuleOrOff] = Field(
         default_factory=dict,
         description="Differences from the engine's own: bounds change one by one, true adds, false takes away",
     )
-    price: TokenPrice = TokenPrice()
+    price: PriceRow = PriceRow()
     timeouts: Timeouts = Timeouts()
     deadline_s: float = Field(default=600, gt=0, description="From acceptance to the job's end")
     fallbacks: tuple[ModelId, ...] = Field(
@@ -131,28 +104,55 @@ class Model(Row):
     @model_validator(mode="before")
     @classmethod
     def _as_its_engine(cls, row: Any) -> Any:
-        """What a row leaves open is what models on its engine usually are."""
+        """What a row leaves open is what models of its modality, on its engine, usually are."""
         if not isinstance(row, dict) or row.get("engine") not in ENGINES:
             return row
-        engine = ENGINES[row["engine"]]
-        return {"inputs": engine.inputs, "abilities": engine.abilities, "base_url": engine.base_url, **row}
+        engine, modality = ENGINES[row["engine"]], row.get("modality", "text")
+        usual: dict[str, Any] = {"base_url": engine.base_url}
+        if modality == "text":
+            usual |= {"inputs": engine.inputs, "abilities": engine.abilities}
+        elif modality in ENDPOINTS:
+            usual |= {"lane": f"{modality}.default", "endpoints": ENDPOINTS[modality], "outputs": OUTPUTS[modality]}
+            usual |= {"context_tokens": 0, "max_output_tokens": 0}
+        return {**usual, **row}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Model":
         engine = ENGINES[self.engine]
+        if self.modality not in engine.modalities:
+            served = ", ".join(sorted(engine.modalities))
+            raise ValueError(f"engine {self.engine} serves no {self.modality} model, but {served}")
+        if not self.lane.startswith(f"{self.modality}."):
+            raise ValueError(f"lane {self.lane}: it begins with its models' modality, as in {self.modality}.default")
         if engine.remote and self.base_url is None:
             raise ValueError(f"engine {self.engine} needs a base_url, as in http://gpu-host:8000/v1")
-        _within("inputs", self.inputs, engine.possible_inputs, self.engine)
-        _within("abilities", self.abilities, engine.possible_abilities, self.engine)
-        _within(
-            "parameters", [n for n, rule in self.parameters.items() if rule], engine.possible_parameters, self.engine
-        )
+        carrier, parameters = f"engine {self.engine}", [name for name, rule in self.parameters.items() if rule]
+        _within("inputs", self.inputs, engine.possible_inputs, carrier)
+        _within("abilities", self.abilities, engine.possible_abilities, carrier)
+        _within("parameters", parameters, engine.possible_parameters, carrier)
+        _within("endpoints", self.endpoints, ENDPOINTS[self.modality], f"modality {self.modality}")
+        self._has_a_contract()
         if self.max_output_tokens > self.context_tokens:
             raise ValueError("max_output_tokens is larger than context_tokens")
         for name, rule in self._rules.items():
             if rule.min is not None and rule.max is not None and rule.min > rule.max:
                 raise ValueError(f"parameters.{name}: min {rule.min:g} is larger than max {rule.max:g}")
         return self
+
+    def _has_a_contract(self) -> None:
+        """A text model has its tokens, any other the part of a row that its modality is named for."""
+        for name in ("embedding", "image", "speech", "video", "invoke"):
+            if getattr(self, name) is not None and name != self.modality:
+                raise ValueError(f"{name}: only models of the modality {name} have it")
+        if self.modality == "text":
+            for name in ("context_tokens", "max_output_tokens"):
+                if getattr(self, name) == 0:
+                    raise ValueError(f"{name} should be greater than 0")
+            return
+        if getattr(self, self.modality) is None:
+            raise ValueError(f"{self.modality}: a model of this modality needs it; see docs/catalogue.md")
+        if self.fallbacks:
+            raise ValueError("fallbacks: only text models have them")
 
     @property
     def upstream_name(self) -> str:
@@ -179,12 +179,12 @@ class Model(Row):
         return rules
 
 
-def _within(field: str, given: Iterable[str], possible: Collection[str], engine: EngineName) -> None:
+def _within(field: str, given: Iterable[str], possible: Collection[str], carrier: str) -> None:
     """Raises ValueError: a row cannot promise what would then be dropped."""
     for name in sorted(given):
         if name not in possible:
             known = ", ".join(sorted(possible)) or "nothing"
-            raise ValueError(f"{field}: the engine {engine} cannot carry '{name}', but {known}")
+            raise ValueError(f"{field}: the {carrier} cannot carry '{name}', but {known}")
 
 
 class Catalog:

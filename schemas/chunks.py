@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from schemas.errors import ErrorData
+from schemas.media_chunks import Audio, Picture, Vectors
 from schemas.usage import End, Usage
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -115,7 +116,8 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag="e"):
 
 
 OutputDelta = TextDelta | RefusalDelta | ReasoningDelta | Signature | RedactedReasoning | ToolCallDelta | OpaquePiece
-Delta = OutputDelta | Finish | UsageReport
+MediaDelta = Vectors | Picture | Audio
+Delta = OutputDelta | MediaDelta | Finish | UsageReport
 Chunk = Delta | AnsweredBy | Ended
 
 

@@ -1,6 +1,7 @@
 """What each engine can carry, and what a model on it usually is."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from schemas.dialects import ANTHROPIC
@@ -12,7 +13,10 @@ from schemas.parameters import (
     Rule,
 )
 
-EngineName = Literal["openai_compatible", "openai_responses", "anthropic", "llama_cpp"]
+Modality = Literal["text", "embedding", "image", "speech", "video", "invoke"]
+EngineName = Literal[
+    "openai_compatible", "openai_responses", "anthropic", "llama_cpp", "minilm", "piper", "storyboard", "fal"
+]
 Input = Literal["text", "image", "document"]
 
 Ability = Literal["tools", "parallel_tools", "reasoning", "json_object", "json_schema", "prompt_cache", "count_tokens"]
@@ -26,18 +30,20 @@ without running it.
 class Engine(NamedTuple):
     """`inputs`, `abilities`, `base_url` and `parameters` are what a row has that leaves them open.
 
-    `remote` engines need an address. `dialect` is whose own words the engine speaks upstream.
+    `remote` engines need an address. `dialect` is whose own words the engine speaks upstream. What is about inputs,
+    abilities and parameters is so of text models only.
     """
 
-    possible_inputs: frozenset[Input]
-    possible_abilities: frozenset[Ability]
-    possible_parameters: frozenset[str]
-    parameters: Mapping[str, Rule]
+    possible_inputs: frozenset[Input] = frozenset({"text"})
+    possible_abilities: frozenset[Ability] = frozenset()
+    possible_parameters: frozenset[str] = frozenset()
+    parameters: Mapping[str, Rule] = MappingProxyType({})
     inputs: tuple[Input, ...] = ("text",)
     abilities: frozenset[Ability] = frozenset()
     remote: bool = False
     base_url: str | None = None
     dialect: str | None = None
+    modalities: frozenset[Modality] = frozenset({"text"})
 
 
 ASKED_OF_ANTHROPIC: Final[frozenset[Ability]] = frozenset(
@@ -59,6 +65,7 @@ ENGINES: Final[Mapping[EngineName, Engine]] = {
         parameters=CHAT_PARAMETERS,
         abilities=USUAL_OF_CHAT_MODELS,
         remote=True,
+        modalities=frozenset({"text", "embedding", "image", "speech", "video"}),
     ),
     "openai_responses": Engine(
         possible_inputs=frozenset({"text", "image", "document"}),
@@ -88,4 +95,8 @@ ENGINES: Final[Mapping[EngineName, Engine]] = {
         parameters=CHAT_PARAMETERS,
         abilities=frozenset({"count_tokens"}),
     ),
+    "minilm": Engine(modalities=frozenset({"embedding"})),
+    "piper": Engine(modalities=frozenset({"speech"})),
+    "storyboard": Engine(modalities=frozenset({"image", "video"})),
+    "fal": Engine(remote=True, base_url="https://queue.fal.run", modalities=frozenset({"image", "video", "invoke"})),
 }

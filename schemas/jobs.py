@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from schemas.chat import Chat
+from schemas.media import Draw, Embed, Film, Invoke, Speak
 from schemas.usage import Price
 
 
@@ -15,7 +16,8 @@ class Stored(msgspec.Struct, frozen=True, tag="stored"):
     size_bytes: int
 
 
-Work = Chat | Stored
+Asked = Chat | Embed | Draw | Speak | Film | Invoke
+Work = Asked | Stored
 
 COUNT_TOKENS: Final = "count_tokens"
 """The operation of a job whose chat is not to be continued but measured."""
@@ -33,7 +35,8 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
     Times are milliseconds since the epoch. `reply_to` is the channel of the ingress process that waits.
     `stream` says that the client reads chunks as they come, so after the first one the job cannot start over.
-    `fallbacks` are asked in their order, before the first chunk only.
+    `fallbacks` are asked in their order, before the first chunk only. `context` is what whoever accepted the job needs
+    to finish it, and nobody else reads.
     """
 
     id: str
@@ -49,8 +52,9 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     price: Price
     work: Work
     fallbacks: tuple[Fallback, ...] = ()
+    context: bytes = b""
 
 
 ENCODER: Final = msgspec.msgpack.Encoder()
 DECODER: Final = msgspec.msgpack.Decoder(Job)
-WORK_DECODER: Final = msgspec.msgpack.Decoder(Chat)
+WORK_DECODER: Final[msgspec.msgpack.Decoder[Asked]] = msgspec.msgpack.Decoder(Asked)

@@ -8,7 +8,7 @@ End = Literal["completed", "failed", "cancelled", "expired"]
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):
-    """Tokens as the engine counted them.
+    """Tokens as the engine counted them, and `units` of what else its model is sold by: see Price.
 
     `cached_input_tokens`, read from a prompt cache, and `cache_written_input_tokens`, written to it, are part of
     `input_tokens`; `cache_written_1h_input_tokens`, to be kept for an hour and not for minutes, are part of those
@@ -23,16 +23,22 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     estimated: bool = False
     cache_written_input_tokens: int = 0
     cache_written_1h_input_tokens: int = 0
+    units: int = 0
+
+
+Unit = Literal["", "image", "character", "video_ms", "video", "request"]
 
 
 class Price(msgspec.Struct, frozen=True, array_like=True):
-    """Integer micro-dollars for a million tokens."""
+    """Integer micro-dollars for a million tokens, and for a million of the unit that the model is sold by."""
 
     input_microusd_per_mtok: int = 0
     cached_input_microusd_per_mtok: int = 0
     output_microusd_per_mtok: int = 0
     cache_written_input_microusd_per_mtok: int = 0
     cache_written_1h_input_microusd_per_mtok: int = 0
+    unit: Unit = ""
+    unit_microusd_per_million: int = 0
 
 
 class UsageEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,16 +11,27 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.constructor import SafeConstructor
 
-from schemas.catalog import Catalog, Model, Timeouts, TokenPrice
+from schemas.catalog import Catalog, Model, Timeouts
+from schemas.media_rows import EmbeddingRow, ImageRow, InvokeRow, SpeechRow, VideoRow
 from schemas.parameters import Rule
 from schemas.place import place, steps
+from schemas.price_rows import PriceRow
 from storage.yaml_marks import line_of, repeated_keys
 
 BUILTIN: Final = Path(__file__).with_name("builtin.yaml")
 
 FILE_FIELDS: Final = ("models", "builtin")
 ROW_FIELDS: Final = (*Model.model_fields, "replace")
-INNER_ROWS: Final[dict[str, type[BaseModel]]] = {"price": TokenPrice, "timeouts": Timeouts, "parameters": Rule}
+INNER_ROWS: Final[dict[str, type[BaseModel]]] = {
+    "price": PriceRow,
+    "timeouts": Timeouts,
+    "parameters": Rule,
+    "embedding": EmbeddingRow,
+    "image": ImageRow,
+    "speech": SpeechRow,
+    "video": VideoRow,
+    "invoke": InvokeRow,
+}
 
 
 class CatalogError(Exception):

@@ -31,6 +31,8 @@ class UsageDay(msgspec.Struct, frozen=True):
     cached_input_tokens: int
     output_tokens: int
     cost_microusd: int
+    units: int
+    unit: str
 
 
 class Ledger:
@@ -69,9 +71,11 @@ class Ledger:
             LEDGER.c.cached_input_tokens,
             LEDGER.c.output_tokens,
             LEDGER.c.cost_microusd,
+            LEDGER.c.units,
         )
+        sums = (func.sum(total) for total in totals)
         statement = (
-            select(LEDGER.c.day, LEDGER.c.model, func.count(), *(func.sum(total) for total in totals))
+            select(LEDGER.c.day, LEDGER.c.model, func.max(LEDGER.c.unit), func.count(), *sums)
             .where(LEDGER.c.account == account)
             .group_by(LEDGER.c.day, LEDGER.c.model)
             .order_by(LEDGER.c.day, LEDGER.c.model)
@@ -82,8 +86,13 @@ class Ledger:
             statement = statement.where(LEDGER.c.day <= until_day)
         async with self._database.reading() as connection:
             rows = (await connection.execute(statement)).all()
-        # PostgreSQL's sum of bigints is a Decimal.
-        return [UsageDay(day.isoformat(), model, *(int(total) for total in totals)) for day, model, *totals in rows]
+        return [_usage_day(*row) for row in rows]
+
+
+def _usage_day(day: date, model: str, unit: str, *totals: int) -> UsageDay:
+    # PostgreSQL's sum of bigints is a Decimal.
+    requests, input_tokens, cached, output_tokens, cost_microusd, units = (int(total) for total in totals)
+    return UsageDay(day.isoformat(), model, requests, input_tokens, cached, output_tokens, cost_microusd, units, unit)
 
 
 def _row(charge: Charge) -> dict[str, Any]:

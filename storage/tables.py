@@ -88,6 +88,9 @@ LEDGER: Final = Table(
     Column("cache_written_1h_input_tokens", BigInteger, nullable=False, server_default="0"),
     Column("cache_written_input_microusd_per_mtok", BigInteger, nullable=False, server_default="0"),
     Column("cache_written_1h_input_microusd_per_mtok", BigInteger, nullable=False, server_default="0"),
+    Column("units", BigInteger, nullable=False, server_default="0"),
+    Column("unit", String, nullable=False, server_default=""),
+    Column("unit_microusd_per_million", BigInteger, nullable=False, server_default="0"),
 )
 
 # Everything that a usage report reads, so that it never touches the rows themselves.
@@ -100,4 +103,6 @@ Index(
     LEDGER.c.cached_input_tokens,
     LEDGER.c.output_tokens,
     LEDGER.c.cost_microusd,
+    LEDGER.c.units,
+    LEDGER.c.unit,
 )

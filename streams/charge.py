@@ -10,7 +10,8 @@ MTOK: Final = 1_000_000
 
 def charge(event: UsageEvent) -> Charge:
     """A job that produced nothing costs nothing, unless producing nothing is how it completed."""
-    produced = event.end == "completed" or event.first_chunk_ms is not None or event.usage.output_tokens > 0
+    gave = event.first_chunk_ms is not None or event.usage.output_tokens > 0 or event.usage.units > 0
+    produced = event.end == "completed" or gave
     return Charge(event, cost_microusd(event.usage, event.price) if produced else 0)
 
 
@@ -30,4 +31,5 @@ def cost_microusd(usage: Usage, price: Price) -> int:
         + hour_tokens * price.cache_written_1h_input_microusd_per_mtok
         + usage.output_tokens * price.output_microusd_per_mtok
     )
+    microusd_mtok += usage.units * price.unit_microusd_per_million
     return (microusd_mtok + MTOK // 2) // MTOK

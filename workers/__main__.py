@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from typing import Any
 
 import uvloop
 
@@ -31,7 +32,8 @@ from storage.settings_help import parser
 from storage.settings_read import read_settings
 from storage.subscription import Subscription
 from storage.worker_names import take_name
-from workers.engine import Bounded, TextEngine
+from workers.candidates import Candidates
+from workers.engine import Bounded, Engine
 from workers.engines.setup import SetupError
 from workers.fetch import Fetcher
 from workers.images import Inliner
@@ -116,8 +118,7 @@ class Worker:
                 LaneLoop(
                     lane,
                     slots,
-                    catalog=catalog,
-                    engines=engines,
+                    candidates=Candidates(catalog, engines, inliner, objects),
                     consumer=consumer,
                     records=records,
                     runs=self._runs,
@@ -125,7 +126,6 @@ class Worker:
                     objects=objects,
                     settler=settler,
                     tracing=tracing,
-                    inliner=inliner,
                 )
             )
             await take_name(line, self._settings.worker_name, self._incarnation)
@@ -133,8 +133,8 @@ class Worker:
             keep.push_async_callback(consumer.close)
         return loops
 
-    async def _engines(self, models: Sequence[Model]) -> dict[str, TextEngine]:
-        engines: dict[str, TextEngine] = {}
+    async def _engines(self, models: Sequence[Model]) -> dict[str, Engine[Any, Any]]:
+        engines: dict[str, Engine[Any, Any]] = {}
         for model in models:
             engine = engines[model.id] = build(model, os.environ)
             if isinstance(engine, Starts):
@@ -142,14 +142,16 @@ class Worker:
             self._stack.push_async_callback(engine.close)
         return engines
 
-    async def _add_fallbacks(self, catalog: Catalog, models: Sequence[Model], engines: dict[str, TextEngine]) -> None:
+    async def _add_fallbacks(
+        self, catalog: Catalog, models: Sequence[Model], engines: dict[str, Engine[Any, Any]]
+    ) -> None:
         """The engines that may answer in place of the lane's own, wherever else they have a lane."""
         for model in models:
             for row in catalog.fallbacks(model):
                 if row.id not in engines:
                     engines |= await self._engines([row])
 
-    def _slots(self, engines: dict[str, TextEngine]) -> int:
+    def _slots(self, engines: dict[str, Engine[Any, Any]]) -> int:
         bounds = [engine.slots for engine in engines.values() if isinstance(engine, Bounded)]
         return sum(bounds) if bounds and len(bounds) == len(engines) else self._settings.slots
 

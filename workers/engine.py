@@ -1,24 +1,52 @@
 """The seam where output comes from: one protocol per modality."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from schemas.chat import Chat
-from schemas.chunks import Delta
+from schemas.chunks import Delta, UsageReport
+from schemas.media import Draw, Embed, Speak
+from schemas.media_chunks import Audio, Vectors
+
+Asks_contra = TypeVar("Asks_contra", contravariant=True)
+Gives_co = TypeVar("Gives_co", covariant=True)
 
 
-class TextEngine(Protocol):
+class Engine(Protocol[Asks_contra, Gives_co]):
     """One model behind one engine.
 
     `generate` yields deltas in the engine's order, all that were ready together as one batch, so a batch is never
-    empty. Every choice ends with a Finish; a UsageReport comes whenever the engine counts and at the latest as the
-    last delta. Closing the generator aborts the work inside the engine. Raises the branches of PenstockError only:
-    StreamCut when the engine's output stops without a Finish.
+    empty. A UsageReport comes whenever the engine counts and at the latest as the last delta. Closing the generator
+    aborts the work inside the engine. Raises the branches of PenstockError only.
     """
 
-    def generate(self, job_id: str, chat: Chat) -> AsyncGenerator[Sequence[Delta], None]: ...
+    def generate(self, job_id: str, asked: Asks_contra, /) -> AsyncGenerator[Sequence[Gives_co], None]: ...
 
     async def close(self) -> None: ...
+
+
+TextEngine = Engine[Chat, Delta]
+"""Every choice ends with a Finish; raises StreamCut when the engine's output stops without one."""
+
+EmbeddingEngine = Engine[Embed, Vectors | UsageReport]
+"""Gives every input's vector, in their order."""
+
+SpeechEngine = Engine[Speak, Audio | UsageReport]
+"""Gives the sound in the format that is asked for, as it is made; the count comes with the first of it."""
+
+
+class Drawn(NamedTuple):
+    """A picture as its engine gives it: number `image` of those asked for, `partial` where it is a draft."""
+
+    image: int
+    data: bytes
+    content_type: str
+    partial: int | None = None
+    revised_prompt: str | None = None
+
+
+ImageEngine = Engine[Draw, Drawn | UsageReport]
+"""Gives each picture when it is whole, its drafts before; the count comes with or before the picture it counts."""
 
 
 @runtime_checkable

@@ -4,42 +4,39 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Generic, TypeVar
 
-import msgspec
-
-from schemas.chat import Chat
 from schemas.chunks import Delta
 from schemas.errors import EngineFailed, PenstockError
 from schemas.usage import Price
-from workers.engine import TextEngine
+from workers.engine import Engine
 from workers.retry import generate_with_retries, has_output
 
-Prepare = Callable[[Chat], Awaitable[Chat]]
+Asks = TypeVar("Asks")
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Generic[Asks]):
     """A model that may answer a job: what it runs on, how often that is tried, what it costs.
 
-    `max_output_tokens` is the most that may be asked of it; `prepare` makes of the chat what its engine is to get.
+    `prepare` makes of what was asked what its engine is to get.
     """
 
     model: str
-    engine: TextEngine
+    engine: Engine[Asks, Delta]
     tries: int
     price: Price
-    max_output_tokens: int
-    prepare: Prepare
+    prepare: Callable[[Asks], Awaitable[Asks]]
 
 
-Retried = Callable[[Candidate, PenstockError, float], None]
-Switched = Callable[[Candidate, PenstockError], None]
+Retried = Callable[[Candidate[Any], PenstockError, float], None]
+Switched = Callable[[Candidate[Any], PenstockError], None]
 
 
 async def generate_with_failover(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Candidate[Asks]],
     job_id: str,
-    chat: Chat,
+    asked: Asks,
     *,
     deadline_ms: int,
     on_retry: Retried,
@@ -60,7 +57,7 @@ async def generate_with_failover(
             batches = generate_with_retries(
                 candidate.engine,
                 job_id,
-                _bounded(await candidate.prepare(chat), candidate.max_output_tokens),
+                await candidate.prepare(asked),
                 attempts=candidate.tries,
                 deadline_ms=deadline_ms,
                 on_retry=partial(on_retry, candidate),
@@ -84,12 +81,3 @@ async def generate_with_failover(
             break
     assert first is not None, "there is at least one candidate"
     raise first
-
-
-def _bounded(chat: Chat, max_output_tokens: int) -> Chat:
-    asked = chat.sampling.max_output_tokens
-    if asked is None or asked <= max_output_tokens:
-        return chat
-    return msgspec.structs.replace(
-        chat, sampling=msgspec.structs.replace(chat.sampling, max_output_tokens=max_output_tokens)
-    )

@@ -2,16 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from functools import partial
 
 import msgspec
 
-from schemas.catalog import Catalog
-from schemas.chat import Chat
 from schemas.chunks import Ended, Frame
 from schemas.errors import InternalError, ModelNotFound, Undecidable, WorkerLost
-from schemas.jobs import COUNT_TOKENS, DECODER, WORK_DECODER, Fallback, Job, Stored
+from schemas.jobs import COUNT_TOKENS, DECODER, WORK_DECODER, Asked, Job, Stored
 from schemas.usage import Usage
 from storage.jobs import Claim, Claimed, JobRecords
 from storage.lane_consumer import LaneConsumer, Taken
@@ -19,11 +16,9 @@ from storage.objects import ObjectFolder
 from storage.observe.tracing import Tracing, traceparent_of
 from storage.replies import Outboxes
 from workers import metrics
-from workers.count import Counting, counted
-from workers.engine import TextEngine
-from workers.failover import Candidate
+from workers.candidates import Candidates
+from workers.count import counted
 from workers.gate import Refusal, admit
-from workers.images import Inliner
 from workers.outcome import EVENT_DECODER, Outcome, now_ms
 from workers.reply import Reply
 from workers.run import Attempt
@@ -58,8 +53,7 @@ class LaneLoop:
         lane: str,
         slots: int,
         *,
-        catalog: Catalog,
-        engines: Mapping[str, TextEngine],
+        candidates: Candidates,
         consumer: LaneConsumer,
         records: JobRecords,
         runs: Runs,
@@ -67,13 +61,11 @@ class LaneLoop:
         objects: ObjectFolder,
         settler: Settler,
         tracing: Tracing,
-        inliner: Inliner,
     ) -> None:
         self.lane = lane
         self.slots = slots
         self.ended = 0
-        self._catalog = catalog
-        self._engines = engines
+        self._candidates = candidates
         self._consumer = consumer
         self._records = records
         self._runs = runs
@@ -81,7 +73,6 @@ class LaneLoop:
         self._objects = objects
         self._settler = settler
         self._tracing = tracing
-        self._inliner = inliner
         self._slots = Slots(slots)
         self._open: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
@@ -201,15 +192,15 @@ class LaneLoop:
         self._running.inc()
         self._queue_wait.observe(max(0, now_ms() - job.accepted_at_ms) / 1000)
         try:
-            chat = await self._chat(job)
-            candidates = self._candidates(job)
+            asked = await self._asked(job)
+            candidates = self._candidates.of(job, asked)
         except UNRUNNABLE:
             self._running.dec()
             log.exception("job_cannot_run", extra={"job_id": job.id, "model": job.model})
             lost = InternalError("The worker's catalogue or storage lacks what this request needs.")
             return Outcome("failed", Usage(), attempt, lost)
         counts = job.operation == COUNT_TOKENS
-        run = Attempt(job, chat, attempt, candidates=candidates, reply=reply)
+        run = Attempt(job, asked, attempt, candidates=candidates, reply=reply)
         try:
             with self._tracing.span("run", traceparent_of(taken.headers), job_id=job.id, model=job.model):
                 outcome = await run.run(self._runs, self._records)
@@ -217,19 +208,7 @@ class LaneLoop:
         finally:
             self._running.dec()
 
-    def _candidates(self, job: Job) -> list[Candidate]:
-        """The model that was asked, and those that may answer in its place; of these, such as this worker has."""
-        asked = [self._candidate(job, Fallback(job.model, job.price))]
-        return asked + [self._candidate(job, each) for each in job.fallbacks if each.model in self._engines]
-
-    def _candidate(self, job: Job, answering: Fallback) -> Candidate:
-        model = self._catalog.find(answering.model)
-        engine = self._engines[model.id]
-        engine = Counting(engine) if job.operation == COUNT_TOKENS else engine
-        prepare = self._inliner.inline if model.url_fetch == "platform" else self._inliner.check
-        return Candidate(model.id, engine, model.attempts, answering.price, model.max_output_tokens, prepare)
-
-    async def _chat(self, job: Job) -> Chat:
+    async def _asked(self, job: Job) -> Asked:
         if isinstance(job.work, Stored):
             return WORK_DECODER.decode(await self._objects.get(job.work.key))
         return job.work

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from schemas.chat import Chat
 from schemas.chunks import Delta, Finish, UsageReport
+from schemas.jobs import Asked
 from schemas.usage import End, Usage
 from workers.estimate import estimated_input_tokens
 
@@ -16,8 +16,8 @@ MOST_TOKENS = 2**40
 class Meter:
     """Follows one attempt's deltas."""
 
-    def __init__(self, chat: Chat) -> None:
-        self._chat = chat
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
         self._report: Usage | None = None
         self.deltas = 0
 
@@ -38,7 +38,7 @@ class Meter:
             return self._report
         if self.deltas == 0:
             return Usage()
-        return Usage(input_tokens=estimated_input_tokens(self._chat), output_tokens=self.deltas, estimated=True)
+        return Usage(input_tokens=estimated_input_tokens(self._asked), output_tokens=self.deltas, estimated=True)
 
 
 def _plausible(usage: Usage) -> Usage:

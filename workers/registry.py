@@ -2,21 +2,21 @@
 
 import pkgutil
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol, cast, runtime_checkable
+from typing import Any, Final, Protocol, cast, runtime_checkable
 
 from schemas.catalog import Model
-from schemas.engines import EngineName
-from workers.engine import TextEngine
+from schemas.engines import EngineName, Modality
+from workers.engine import Engine
 from workers.engines.setup import SetupError, secret
 
-Constructor = Callable[[Model, str | None], TextEngine]
+Constructor = Callable[[Model, str | None], Engine[Any, Any]]
 
 # By name and not by import: a worker without the `embedded` extra has no llama.cpp, and needs none.
-_ENGINES: Final[Mapping[EngineName, str]] = {
-    "openai_compatible": "workers.engines.openai_compatible:OpenAICompatible",
-    "openai_responses": "workers.engines.openai_responses:OpenAIResponses",
-    "anthropic": "workers.engines.anthropic:Anthropic",
-    "llama_cpp": "workers.engines.llama_cpp:LlamaCpp",
+_ENGINES: Final[Mapping[tuple[EngineName, Modality], str]] = {
+    ("openai_compatible", "text"): "workers.engines.openai_compatible:OpenAICompatible",
+    ("openai_responses", "text"): "workers.engines.openai_responses:OpenAIResponses",
+    ("anthropic", "text"): "workers.engines.anthropic:Anthropic",
+    ("llama_cpp", "text"): "workers.engines.llama_cpp:LlamaCpp",
 }
 
 
@@ -27,14 +27,14 @@ class Starts(Protocol):
     async def start(self) -> None: ...
 
 
-def build(model: Model, environment: Mapping[str, str]) -> TextEngine:
+def build(model: Model, environment: Mapping[str, str]) -> Engine[Any, Any]:
     """The engine of a row, which has opened nothing yet.
 
     Raises SetupError, whose message is one line for the operator: a secret that is missing from `environment`,
     an engine option that does not exist, an engine whose package is not installed.
     """
     try:
-        constructor = cast(Constructor, pkgutil.resolve_name(_ENGINES[model.engine]))
+        constructor = cast(Constructor, pkgutil.resolve_name(_ENGINES[model.engine, model.modality]))
     except ModuleNotFoundError as exc:
         raise SetupError(
             f"model '{model.id}': engine {model.engine} needs the package '{exc.name}', which is not installed here"

@@ -6,6 +6,7 @@ from typing import Final
 
 from schemas.chunks import AnsweredBy, Chunk, Delta, Ended, Frame, ReasoningDelta, RefusalDelta, TextDelta, UsageReport
 from schemas.jobs import Job
+from schemas.media_chunks import Audio, Picture, Vectors
 from storage.replies import ENCODER, Outboxes
 
 WHOLE_REPLY_PART_SIZE: Final = 100_000
@@ -72,6 +73,9 @@ class Reply:
                     run = self._runs[delta.choice] = _Run(type(delta), [])
                 run.pieces.append(delta.text)
                 self._size += len(delta.text)
+            case Vectors() | Picture() | Audio():
+                self._gathered.append(delta)
+                self._size += len(ENCODER.encode(delta))
             case _:
                 self._close(delta.choice)
                 self._gathered.append(delta)

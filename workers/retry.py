@@ -6,12 +6,13 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
-from schemas.chat import Chat
 from schemas.chunks import Delta, UsageReport
 from schemas.errors import PenstockError, StreamCut
-from workers.engine import TextEngine
+from workers.engine import Engine
+
+Asks = TypeVar("Asks")
 
 FIRST_WAIT_S: Final = 0.25
 LONGEST_WAIT_S: Final = 8.0
@@ -51,9 +52,9 @@ def has_output(batch: Sequence[Delta]) -> bool:
 
 
 async def generate_with_retries(
-    engine: TextEngine,
+    engine: Engine[Asks, Delta],
     job_id: str,
-    chat: Chat,
+    asked: Asks,
     *,
     attempts: int,
     deadline_ms: int,
@@ -69,7 +70,7 @@ async def generate_with_retries(
         attempt += 1
         begun = False
         try:
-            async with aclosing(engine.generate(job_id, chat)) as batches:
+            async with aclosing(engine.generate(job_id, asked)) as batches:
                 async for batch in batches:
                     begun = begun or has_output(batch)
                     yield batch

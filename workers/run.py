@@ -5,10 +5,10 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
+from typing import Any
 
-from schemas.chat import Chat
 from schemas.errors import Cancelled, DeadlineExceeded, InternalError, PenstockError
-from schemas.jobs import Fallback, Job
+from schemas.jobs import Asked, Fallback, Job
 from schemas.usage import End
 from storage.jobs import JobRecords
 from workers.failover import Candidate, generate_with_failover
@@ -24,14 +24,16 @@ log = logging.getLogger(__name__)
 class Attempt:
     """Runs the job once; `run` always returns an outcome, or None when the job is another worker's by now."""
 
-    def __init__(self, job: Job, chat: Chat, number: int, *, candidates: Sequence[Candidate], reply: Reply) -> None:
+    def __init__(
+        self, job: Job, asked: Asked, number: int, *, candidates: Sequence[Candidate[Any]], reply: Reply
+    ) -> None:
         self._job = job
-        self._chat = chat
+        self._asked = asked
         self._number = number
         self._candidates = candidates
         self._reply = reply
         self._answered_by: Fallback | None = None
-        self._meter = Meter(chat)
+        self._meter = Meter(asked)
         self._started_at_ms = now_ms()
         self._started = time.perf_counter()
         self._first_chunk_ms: int | None = None
@@ -65,7 +67,7 @@ class Attempt:
         batches = generate_with_failover(
             self._candidates,
             self._job.id,
-            self._chat,
+            self._asked,
             deadline_ms=self._job.deadline_ms,
             on_retry=self._note_retry,
             on_switch=self._switch,
@@ -85,12 +87,12 @@ class Attempt:
         log.error("engine_adapter_failed", exc_info=failure, extra=fields)
         return self._outcome("failed", InternalError("The platform failed while it ran this request."))
 
-    def _note_retry(self, asked: Candidate, error: PenstockError, wait_s: float) -> None:
+    def _note_retry(self, asked: Candidate[Any], error: PenstockError, wait_s: float) -> None:
         RETRIES.labels(asked.model, error.code).inc()
         fields = {"job_id": self._job.id, "model": asked.model, "code": error.code, "wait_s": round(wait_s, 3)}
         log.warning("engine_retried", extra=fields)
 
-    def _switch(self, answering: Candidate, error: PenstockError) -> None:
+    def _switch(self, answering: Candidate[Any], error: PenstockError) -> None:
         self._answered_by = Fallback(answering.model, answering.price)
         self._reply.answered_by(answering.model)
         FAILOVERS.labels(self._job.model, answering.model, error.code).inc()

@@ -28,6 +28,7 @@ from schemas.chunks import (
     UsageReport,
 )
 from schemas.errors import ErrorData
+from schemas.media_chunks import Audio, Picture, Vectors
 from schemas.wire.openai_completions import CompletionRequest
 
 ENCODE: Final = msgspec.json.Encoder().encode
@@ -128,7 +129,7 @@ class _Completion:
                     self._head["model"] = model
                 case ReasoningDelta() | Signature() | RedactedReasoning() | ToolCallDelta():
                     pass
-                case OpaquePiece() | UsageReport():
+                case OpaquePiece() | UsageReport() | Vectors() | Picture() | Audio():
                     pass
                 case _:
                     assert_never(chunk)

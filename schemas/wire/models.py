@@ -6,13 +6,15 @@ from pydantic import BaseModel
 
 
 class ModelPricing(BaseModel):
-    """Integer micro-dollars for a million tokens."""
+    """Integer micro-dollars for a million tokens, and for a million of `unit`, where the model is sold by one."""
 
     input_microusd_per_mtok: int
     cached_input_microusd_per_mtok: int
     output_microusd_per_mtok: int
     cache_written_input_microusd_per_mtok: int
     cache_written_1h_input_microusd_per_mtok: int
+    unit: str
+    unit_microusd_per_million: int
 
 
 class ModelModalities(BaseModel):

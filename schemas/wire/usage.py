@@ -6,7 +6,10 @@ from pydantic import BaseModel
 
 
 class UsageRow(BaseModel):
-    """One model's use on one UTC day; money in integer micro-dollars."""
+    """One model's use on one UTC day; money in integer micro-dollars.
+
+    `units` are of what the model is sold by beside tokens.
+    """
 
     day: str
     model: str
@@ -15,6 +18,8 @@ class UsageRow(BaseModel):
     cached_input_tokens: int
     output_tokens: int
     cost_microusd: int
+    units: int
+    unit: str
 
 
 class UsageList(BaseModel):

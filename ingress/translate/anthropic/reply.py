@@ -25,6 +25,7 @@ from schemas.chunks import (
 )
 from schemas.dialects import ANTHROPIC
 from schemas.errors import ErrorData
+from schemas.media_chunks import Audio, Picture, Vectors
 from schemas.usage import Usage
 
 ENCODE: Final = msgspec.json.Encoder().encode
@@ -90,6 +91,8 @@ class MessagesFold:
                     self._usage = usage
                 case Ended():
                     self._end(chunk)
+                case Vectors() | Picture() | Audio():
+                    pass  # no text model's
                 case _:
                     self._delta(chunk)
 

@@ -24,6 +24,7 @@ from schemas.chunks import (
     UsageReport,
 )
 from schemas.dialects import ANTHROPIC
+from schemas.media_chunks import Audio, Picture, Vectors
 from schemas.usage import Usage
 
 MESSAGE_STOP: Final = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
@@ -73,6 +74,8 @@ class MessagesStreamWriter:
                     self._model = model
                 case UsageReport():
                     pass  # the end has the last count
+                case Vectors() | Picture() | Audio():
+                    pass  # no text model's
                 case _:
                     for delta in self._order.add(chunk):
                         self._delta(delta)

@@ -23,6 +23,7 @@ from schemas.chunks import (
     UsageReport,
 )
 from schemas.errors import ErrorData
+from schemas.media_chunks import Audio, Picture, Vectors
 from schemas.usage import Usage
 
 ENCODE: Final = msgspec.json.Encoder().encode
@@ -91,7 +92,7 @@ class ReplyFold:
                     self._choice(choice).refusals.append(text)
                 case ToolCallDelta():
                     self._choice(chunk.choice).calls.setdefault(chunk.index, _Call()).add(chunk)
-                case Signature() | RedactedReasoning() | OpaquePiece():
+                case Signature() | RedactedReasoning() | OpaquePiece() | Vectors() | Picture() | Audio():
                     pass  # nothing that this dialect has a word for
                 case Finish(reason=reason, choice=choice):
                     self._choice(choice).finish_reason = reason

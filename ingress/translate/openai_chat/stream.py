@@ -23,6 +23,7 @@ from schemas.chunks import (
     ToolCallDelta,
     UsageReport,
 )
+from schemas.media_chunks import Audio, Picture, Vectors
 
 ENCODE: Final = msgspec.json.Encoder().encode
 DONE: Final = b"data: [DONE]\n\n"
@@ -69,6 +70,8 @@ class StreamWriter:
                     self._name(model)
                 case UsageReport() | Signature() | RedactedReasoning() | OpaquePiece():
                     pass  # nothing that this dialect has a word for
+                case Vectors() | Picture() | Audio():
+                    pass  # no text model's
                 case _:
                     assert_never(chunk)
         return b"".join(events)

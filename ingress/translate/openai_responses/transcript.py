@@ -22,6 +22,7 @@ from schemas.chunks import (
     UsageReport,
 )
 from schemas.errors import ErrorData
+from schemas.media_chunks import Audio, Picture, Vectors
 from schemas.usage import Usage
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
@@ -94,7 +95,7 @@ class Transcript:
                 self._end(chunk)
             case TextDelta() | RefusalDelta() | ReasoningDelta() | Signature() | RedactedReasoning():
                 pass
-            case ToolCallDelta() | Finish() | UsageReport() | OpaquePiece():
+            case ToolCallDelta() | Finish() | UsageReport() | OpaquePiece() | Vectors() | Picture() | Audio():
                 pass
             case _:
                 assert_never(chunk)

@@ -87,9 +87,9 @@ async def test_usage_is_grouped_by_utc_day_and_model_and_is_one_accounts_own(dat
         ]
     )
     assert await ledger.usage("acme") == [
-        UsageDay("2026-11-22", "m", 2, 20, 8, 40, 10),
-        UsageDay("2026-11-22", "z", 1, 10, 4, 20, 5),
-        UsageDay("2026-11-23", "m", 1, 10, 4, 20, 5),
+        UsageDay("2026-11-22", "m", 2, 20, 8, 40, 10, 0, ""),
+        UsageDay("2026-11-22", "z", 1, 10, 4, 20, 5, 0, ""),
+        UsageDay("2026-11-23", "m", 1, 10, 4, 20, 5, 0, ""),
     ]
     assert await ledger.usage("nobody") == []
 

@@ -29,6 +29,7 @@ from storage.subscription import Subscription
 from storage.topics import make_topics
 from tests.contract.storage.log import uncommitted
 from tests.waiting import eventually
+from workers.candidates import Candidates
 from workers.fetch import Fetcher
 from workers.images import Inliner
 from workers.loop import LaneLoop
@@ -106,8 +107,7 @@ class Worker:
         self.loop = LaneLoop(
             lane.name,
             self._slots,
-            catalog=lane.catalog,
-            engines={MODEL: self.engine},
+            candidates=Candidates(lane.catalog, {MODEL: self.engine}, Inliner(Fetcher()), lane.objects),
             consumer=self.consumer,
             records=self.records,
             runs=self.runs,
@@ -115,7 +115,6 @@ class Worker:
             objects=lane.objects,
             settler=Settler(self.records, self.producer, lane.objects),
             tracing=lane.tracing,
-            inliner=Inliner(Fetcher()),
         )
         await self.consumer.open()
         stack.push_async_callback(self.consumer.close)

@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.catalog import Model, TokenPrice
+from schemas.catalog import Model
 from schemas.parameters import Rule
+from schemas.price_rows import PriceRow
 from schemas.usage import Price
 
 ROW: dict[str, Any] = {"id": "m", "engine": "llama_cpp", "context_tokens": 2048, "max_output_tokens": 512}
@@ -59,12 +60,12 @@ def test_a_row_promises_no_parameter_that_could_not_be_carried(parameters: dict[
     ],
 )
 def test_prices_are_whole_microdollars(price: dict[str, Any], microusd: Price) -> None:
-    assert TokenPrice.model_validate(price).microusd() == microusd
+    assert PriceRow.model_validate(price).microusd() == microusd
 
 
 def test_a_price_finer_than_a_microdollar_is_refused() -> None:
     with pytest.raises(ValidationError):
-        TokenPrice.model_validate({"input_usd_per_mtok": 0.0000001})
+        PriceRow.model_validate({"input_usd_per_mtok": 0.0000001})
 
 
 CLAUDE: dict[str, Any] = {"id": "claude", "engine": "anthropic", "context_tokens": 200_000, "max_output_tokens": 64_000}
@@ -95,3 +96,56 @@ def test_what_a_row_says_itself_stands() -> None:
 def test_a_row_promises_nothing_that_its_engine_cannot_carry(promise: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="cannot carry"):
         Model.model_validate(promise)
+
+
+@pytest.mark.parametrize(
+    ("price", "unit", "per_million"),
+    [
+        ({"usd_per_image": "0.065"}, "image", 65_000_000_000),
+        ({"usd_per_mchar": "15"}, "character", 15_000_000),
+        ({"usd_per_video": "0.31"}, "video", 310_000_000_000),
+        ({"usd_per_video_second": "0.1"}, "video_ms", 100_000_000),
+        ({"usd_per_request": "0.001"}, "request", 1_000_000_000),
+        ({}, "", 0),
+    ],
+)
+def test_what_else_a_model_is_sold_by_is_told_for_a_million_units(
+    price: dict[str, str], unit: str, per_million: int
+) -> None:
+    told = PriceRow.model_validate(price).microusd()
+    assert (told.unit, told.unit_microusd_per_million) == (unit, per_million)
+
+
+def test_a_model_is_sold_by_one_thing_beside_its_tokens() -> None:
+    with pytest.raises(ValidationError, match="usd_per_image and usd_per_video: a model is sold by one thing"):
+        PriceRow.model_validate({"usd_per_image": 1, "usd_per_video": 1})
+
+
+SPEECH: dict[str, Any] = {"id": "s", "modality": "speech", "engine": "piper", "speech": {"voices": ["joe"]}}
+
+
+def test_what_a_row_of_another_modality_leaves_open_is_usual_for_it() -> None:
+    row = Model.model_validate(SPEECH)
+    assert (row.lane, row.endpoints, row.outputs, row.inputs) == (
+        "speech.default",
+        ("/v1/audio/speech",),
+        ("audio",),
+        ("text",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({"speech": None}, "speech: a model of this modality needs it"),
+        ({"image": {"sizes": ["1x1"]}}, "image"),
+        ({"image": {"sizes": ["64x64"]}}, "image: only models of the modality image have it"),
+        ({"engine": "llama_cpp"}, "engine llama_cpp serves no speech model, but text"),
+        ({"lane": "text.default"}, "lane text.default: it begins with its models' modality, as in speech.default"),
+        ({"endpoints": ["/v1/videos"]}, "endpoints: the modality speech cannot carry '/v1/videos'"),
+        ({"fallbacks": ["t"]}, "fallbacks: only text models have them"),
+    ],
+)
+def test_a_row_of_another_modality_has_the_contract_of_its_own(changed: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        Model.model_validate({**SPEECH, **changed})

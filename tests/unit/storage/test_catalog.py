@@ -166,7 +166,8 @@ def test_a_file_can_leave_the_built_in_rows_out(folder: Folder) -> None:
             [
                 "0.yaml:4: model 'a': unknown field 'price.output'; "
                 "known are cache_written_1h_input_usd_per_mtok, cache_written_input_usd_per_mtok, "
-                "cached_input_usd_per_mtok, input_usd_per_mtok, output_usd_per_mtok"
+                "cached_input_usd_per_mtok, input_usd_per_mtok, output_usd_per_mtok, "
+                "usd_per_image, usd_per_mchar, usd_per_request, usd_per_video, usd_per_video_second"
             ],
         ),
         (
@@ -197,7 +198,8 @@ def test_a_file_can_leave_the_built_in_rows_out(folder: Folder) -> None:
             f"models:\n  - id: a\n    {ROW.replace(', ', chr(10) + '    ').replace('llama_cpp', 'vlm')}\n",
             [
                 "0.yaml:3: model 'a': engine should be "
-                "'openai_compatible', 'openai_responses', 'anthropic' or 'llama_cpp'"
+                "'openai_compatible', 'openai_responses', 'anthropic', 'llama_cpp', "
+                "'minilm', 'piper', 'storyboard' or 'fal'"
             ],
         ),
         (

@@ -63,6 +63,10 @@ EVENT = UsageEvent(
         (Usage(1_000, 0, 0, 0, False, 1_000, 3_000), CLAUDE, 6_000),
         (Usage(), GPT, 0),
         (Usage(input_tokens=1_000_000, output_tokens=1_000_000), Price(), 0),
+        # Three images at $0.065, 1,234 characters at $15 a million, 4 s of video at $0.10 a second.
+        (Usage(units=3), Price(unit="image", unit_microusd_per_million=65_000_000_000), 195_000),
+        (Usage(units=1_234), Price(unit="character", unit_microusd_per_million=15_000_000), 18_510),
+        (Usage(units=4_000), Price(unit="video_ms", unit_microusd_per_million=100_000_000), 400_000),
     ],
 )
 def test_a_cost_is_what_was_worked_out_by_hand(usage: Usage, price: Price, microusd: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
-from schemas.chat import Chat, Message, Sampling, Text
+from schemas.chat import Chat, Message, Text
 from schemas.chunks import Delta, TextDelta, UsageReport
 from schemas.errors import (
     ContextLengthExceeded,
@@ -52,10 +52,9 @@ async def as_it_is(chat: Chat) -> Chat:
 class Run:
     """What came of asking these engines in turn, each twice at most."""
 
-    def __init__(self, *engines: Engine, most_tokens: int = 4096) -> None:
+    def __init__(self, *engines: Engine) -> None:
         self.candidates = [
-            Candidate(f"m{number}", engine, 2, Price(number), most_tokens, as_it_is)
-            for number, engine in enumerate(engines)
+            Candidate(f"m{number}", engine, 2, Price(number), as_it_is) for number, engine in enumerate(engines)
         ]
         self.said: list[str] = []
         self.switches: list[tuple[str, str, list[str]]] = []
@@ -183,12 +182,3 @@ async def test_closing_closes_the_engine_that_answers() -> None:
     assert await anext(batches) == [TextDelta("a")]
     await batches.aclose()
     assert engine.closed == 1
-
-
-async def test_a_model_is_asked_for_no_more_than_it_can_give() -> None:
-    engine = Engine("a")
-    await Run(engine, most_tokens=100).ask(Chat(CHAT.messages, Sampling(max_output_tokens=500, seed=1)))
-    await Run(engine, most_tokens=100).ask(Chat(CHAT.messages, Sampling(max_output_tokens=50)))
-    await Run(engine, most_tokens=100).ask()
-    assert [chat.sampling.max_output_tokens for chat in engine.asked] == [100, 50, None]
-    assert engine.asked[0].sampling.seed == 1

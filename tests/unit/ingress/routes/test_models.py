@@ -32,6 +32,8 @@ async def test_a_card_shows_the_contract(front: Front) -> None:
         "cache_written_input_microusd_per_mtok": 500_000,
         "cache_written_1h_input_microusd_per_mtok": 500_000,
         "output_microusd_per_mtok": 2_000_000,
+        "unit": "",
+        "unit_microusd_per_million": 0,
     }
     assert card["abilities"] == ["count_tokens"]
     assert {"temperature", "max_tokens"} <= set(card["supported_parameters"])

@@ -58,6 +58,8 @@ async def test_usage_is_the_accounts_own_by_day_and_model(charged: Front) -> Non
                 "cached_input_tokens": 4,
                 "output_tokens": 5,
                 "cost_microusd": 18,
+                "units": 0,
+                "unit": "",
             }
         ],
     }
