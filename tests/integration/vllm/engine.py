@@ -1,0 +1,93 @@
+"""A real vLLM on the CPU, serving a checkpoint made on the spot, and what it says when it is asked directly."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
+
+from storage.local.child import Child
+from storage.local.ports import free_port
+
+ROOT: Final = Path(__file__).parents[3]
+PYTHON: Final = Path(os.environ.get("PENSTOCK_TEST_VLLM", ROOT / ".venv-vllm" / "bin" / "python"))
+"""Of an environment that has vLLM, as `make test-vllm` makes one."""
+
+NAME: Final = "tiny"
+CONTEXT_TOKENS: Final = 2048
+START_S: Final = 240.0
+STOP_S: Final = 10.0
+
+ENVIRONMENT: Final[Mapping[str, str]] = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+ARGUMENTS: Final[tuple[str, ...]] = (
+    "--served-model-name", NAME, "--host", "127.0.0.1", "--max-model-len", str(CONTEXT_TOKENS),
+    # Single precision, for equal text however requests are batched; on a CPU the last is a share of memory.
+    "--dtype", "float32", "--enforce-eager", "--gpu-memory-utilization", "0.3",
+    "--override-generation-config", json.dumps({"temperature": 0}),
+    "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
+    "--reasoning-parser", "deepseek_v3",
+    "--reasoning-config", json.dumps({"reasoning_start_str": "<think>", "reasoning_end_str": "</think>"}),
+    # Left to itself, a model that knows nothing fills an object with white space for ever.
+    "--structured-outputs-config", json.dumps({"backend": "xgrammar", "disable_any_whitespace": True}),
+    "--enable-prompt-tokens-details",
+)  # fmt: skip
+
+
+class VLLM:
+    """A running server, asked without Penstock between."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False)
+
+    async def post(self, path: str, **fields: Any) -> tuple[int, Any]:
+        """Status and body of an answer that is no stream."""
+        response = await self._http.post(path, json={"model": NAME, **fields})
+        return response.status_code, response.json()
+
+    async def metric(self, name: str, **labels: str) -> float:
+        text = (await self._http.get("/metrics")).text
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
+
+    async def healthy(self) -> bool:
+        with suppress(httpx2.TransportError):
+            return (await self._http.get("/health")).status_code == 200
+        return False
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+@asynccontextmanager
+async def running_vllm(folder: Path) -> AsyncIterator[VLLM]:
+    """One server over a new checkpoint in `folder`, where its log stays."""
+    weights, port = folder / "checkpoint", free_port()
+    made = await asyncio.create_subprocess_exec(PYTHON, Path(__file__).with_name("checkpoint.py"), weights)
+    assert await made.wait() == 0
+    command = [str(PYTHON), "-m", "vllm.entrypoints.openai.api_server", "--model", str(weights), "--port", str(port)]
+    child = await Child.spawn("vllm", [*command, *ARGUMENTS], folder / "vllm.log", env=ENVIRONMENT)
+    engine = VLLM(f"http://127.0.0.1:{port}")
+    try:
+        async with asyncio.timeout(START_S):
+            while not await engine.healthy():
+                if not child.running:
+                    raise child.died()
+                await asyncio.sleep(0.2)
+        yield engine
+    finally:
+        await engine.close()
+        await child.stop(STOP_S)
+        # Its engine is a process of its own in the same group, which a killed server leaves behind.
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)

@@ -1,0 +1,149 @@
+"""Every door over a real vLLM, by each dialect that it speaks: what it says comes through, and what it counts."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+import httpx2
+import pytest
+
+from tests.integration.vllm.doors import DOORS, anthropic_client, message_fields
+from tests.integration.vllm.engine import CONTEXT_TOKENS, VLLM
+from tests.integration.vllm.questions import TOOL, Answer, Question, ask_directly, chat_fields
+from tests.matrix_doors import Site
+from tests.stack import WAIT_S, Stack, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ROWS: Final = ("by-chat", "by-responses", "by-messages")
+
+QUESTIONS: Final = {
+    "text": Question(),
+    "stop": Question(),
+    "cached": Question("Tell me what the weather is like in Oslo, and answer in a few words. " * 8),
+    "json_schema": Question(schema=True, max_tokens=100),
+    "tool": Question(tool=True, max_tokens=200),
+    "tool_result": Question(answered=True),
+    "reasoning": Question(effort="high"),
+}
+UNSPEAKABLE: Final = {("/v1/completions", feature) for feature in ("json_schema", "tool", "tool_result", "reasoning")}
+UNABLE: Final = {("by-responses", "stop")}
+"""OpenAI's Responses takes no stop sequences, so its engine cannot be asked for any."""
+
+WHOLE_OR_STREAM = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+
+
+def cells() -> Iterator[tuple[str, str, str]]:
+    for door in DOORS:
+        for row in ROWS:
+            for feature in QUESTIONS:
+                if (door, feature) not in UNSPEAKABLE and (row, feature) not in UNABLE:
+                    yield door, row, feature
+
+
+@WHOLE_OR_STREAM
+@pytest.mark.parametrize("cell", list(cells()), ids=" ".join)
+async def test_a_cell(engine: VLLM, site: Site, cell: tuple[str, str, str], stream: bool) -> None:
+    door, row, feature = cell
+    question = QUESTIONS[feature]
+    if feature == "stop":
+        said = (await ask_directly(engine, question)).text
+        question = replace(question, stop=said[len(said) // 2 :][:3])
+    direct = await ask_directly(engine, question)
+    assert shows(feature, direct), "the model was not steered to what this cell is about"
+    answer = await DOORS[door](site, row, question, stream)
+    assert plain(answer) == plain(direct)
+
+
+def plain(answer: Answer) -> dict[str, Any]:
+    """The Messages dialect gives arguments as an object, so how they were spaced is lost."""
+    return {**vars(answer), "calls": [(name, json.loads(arguments)) for name, arguments in answer.calls]}
+
+
+def shows(feature: str, answer: Answer) -> bool:
+    """Whether vLLM's own answer has what a feature is about."""
+    match feature:
+        case "stop":
+            return answer.finish == "stop" and bool(answer.text)
+        case "cached":
+            return bool(answer.cached_tokens)
+        case "json_schema":
+            return set(json.loads(answer.text)) == {"city", "days"}
+        case "tool":
+            return [(name, set(json.loads(given))) for name, given in answer.calls] == [(TOOL, {"city", "days"})]
+        case "reasoning":
+            return bool(answer.reasoning)
+        case _:
+            return bool(answer.text)
+
+
+@WHOLE_OR_STREAM
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("door", DOORS)
+async def test_a_prompt_too_long_is_refused_in_vllms_words(
+    engine: VLLM, site: Site, door: str, row: str, stream: bool
+) -> None:
+    question = Question("Tell me. " * CONTEXT_TOKENS)
+    direct = await ask_directly(engine, question)
+    answer = await DOORS[door](site, row, question, stream)
+    assert direct.message is not None
+    assert answer.message is not None
+    assert (direct.status, answer.status) == (400, 400)
+    assert direct.message in answer.message
+    if door == "/v1/messages":
+        assert answer.code == "invalid_request_error"
+    else:
+        # vLLM's Messages names no parameter, so there it is a refusal like any other.
+        assert answer.code == ("invalid_request" if row == "by-messages" else "context_length_exceeded")
+
+
+@pytest.mark.parametrize("feature", ["text", "cached", "tool", "tool_result"])
+@pytest.mark.parametrize("row", ["by-chat", "by-messages"])
+async def test_a_prompt_is_counted_by_vllm(engine: VLLM, site: Site, row: str, feature: str) -> None:
+    question = QUESTIONS[feature]
+    fields: Any = message_fields(question)
+    del fields["max_tokens"]
+    async with anthropic_client(site) as client:
+        counted = await client.messages.count_tokens(model=row, **fields)
+    assert counted.input_tokens == (await ask_directly(engine, question)).input_tokens
+
+
+async def test_a_budget_of_reasoning_is_kept_and_the_answer_follows(engine: VLLM, site: Site) -> None:
+    direct = await ask_directly(
+        engine, QUESTIONS["text"], thinking_token_budget=8, chat_template_kwargs={"enable_thinking": True}
+    )
+    assert direct.reasoning
+    assert direct.text
+    fields = {**chat_fields(QUESTIONS["text"]), "model": "by-chat", "reasoning": {"max_tokens": 8}}
+    async with httpx2.AsyncClient(base_url=site.url, trust_env=False) as http:
+        asked = {"json": fields, "headers": {"authorization": f"Bearer {site.secret}"}}
+        message = (await http.post("/v1/chat/completions", **asked)).json()["choices"][0]["message"]
+    assert (message["reasoning_content"], message["content"]) == (direct.reasoning, direct.text)
+
+
+@WHOLE_OR_STREAM
+@pytest.mark.parametrize("row", ROWS)
+async def test_a_client_that_leaves_frees_the_engine(
+    engine: VLLM, stack: Stack, site: Site, row: str, stream: bool
+) -> None:
+    """Long before it would have been done."""
+    most_tokens = CONTEXT_TOKENS - 100
+    before = await engine.metric("vllm:generation_tokens_total")
+    fields = {**chat_fields(Question(max_tokens=most_tokens)), "model": row, "stream": stream}
+    heard = asyncio.Event()
+
+    async def ask() -> None:
+        async with stack.client(site.secret) as http, http.stream("POST", "/v1/chat/completions", json=fields) as reply:
+            async for _ in reply.aiter_raw():
+                heard.set()
+
+    asking = asyncio.create_task(ask())
+    await until(lambda: engine.metric("vllm:num_requests_running"), lambda running: running == 1)
+    if stream:
+        await asyncio.wait_for(heard.wait(), WAIT_S)
+    asking.cancel()
+    await until(lambda: engine.metric("vllm:num_requests_running"), lambda running: running == 0)
+    assert await engine.metric("vllm:generation_tokens_total") - before < most_tokens
+    assert asking.cancelled()
