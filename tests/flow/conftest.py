@@ -24,6 +24,7 @@ ROWS: Final[list[dict[str, Any]]] = [
     {"id": "able-messages", "engine": "anthropic", "max_output_tokens": 4096},
     {
         "id": "able-chat",
+        "aliases": ["my-model"],
         "inputs": ["text", "image", "document"],
         "abilities": ["tools", "parallel_tools", "reasoning", "json_object", "json_schema", "prompt_cache"],
         "max_output_tokens": 4096,
