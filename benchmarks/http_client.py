@@ -3,16 +3,13 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httptools
 import msgspec
 
-CONTENT: Final = b'"content":'
-"""What every chunk with output has, and a whole reply."""
-
-DONE: Final = b"data: [DONE]"
+from benchmarks.doors import Door
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +24,18 @@ class Answer:
 
 @dataclass(frozen=True)
 class Address:
-    """Where chat completions are asked for: an `http://` base URL that ends before `/chat/completions`."""
+    """Where a door is asked: at its path below an `http://` base URL."""
 
     host: str
     port: int
     path: str
 
     @classmethod
-    def parse(cls, base_url: str) -> "Address":
+    def parse(cls, base_url: str, path: str) -> "Address":
         parts = urlsplit(base_url)
         if parts.scheme != "http" or parts.hostname is None:
             raise ValueError(f"{base_url} is not an http:// URL")
-        return cls(parts.hostname, parts.port or 80, parts.path.rstrip("/") + "/chat/completions")
+        return cls(parts.hostname, parts.port or 80, parts.path.rstrip("/") + path)
 
     def request(self, key: str, body: dict[str, Any]) -> bytes:
         data = msgspec.json.encode(body)
@@ -52,8 +49,9 @@ class Address:
 class Connection(asyncio.Protocol):
     """One request at a time over one socket, which is opened when there is none."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, door: Door) -> None:
         self._address = address
+        self._door = door
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._answered: asyncio.Future[Answer] | None = None
@@ -70,6 +68,7 @@ class Connection(asyncio.Protocol):
             return Answer(0, 0, f"cannot connect: {failure}")
         assert self._transport is not None
         self._stream = stream
+        self._content = self._door.content(stream=stream)
         self._leave_after = leave_after
         self._body = bytearray()
         self._first_s = 0.0
@@ -97,9 +96,9 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self._body += body
-        if not self._first_s and CONTENT in self._body:
+        if not self._first_s and self._content in self._body:
             self._first_s = time.perf_counter() - self._started
-        if self._leave_after is not None and self._body.count(CONTENT) >= self._leave_after:
+        if self._leave_after is not None and self._body.count(self._content) >= self._leave_after:
             self._settle(None, left=True)
             self.close()
 
@@ -112,7 +111,7 @@ class Connection(asyncio.Protocol):
             return f"status {status}: {bytes(self._body[:200])!r}"
         if not self._first_s:
             return "an answer without content"
-        if self._stream and DONE not in self._body[-64:]:
+        if self._stream and self._body.rfind(self._door.end) < 0:
             return "a stream without its end"
         return None
 

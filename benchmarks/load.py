@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from benchmarks.doors import CHAT, Door
 from benchmarks.http_client import Address, Answer, Connection
 
 ROUND_S: Final = 120.0
@@ -21,12 +22,13 @@ FIRST_ASKED: Final = 5
 
 @dataclass(frozen=True)
 class Target:
-    """Something that speaks chat completions, and the model to ask it for."""
+    """Something that speaks a door's dialect, and the model to ask it for."""
 
     name: str
     base_url: str
     key: str
     model: str
+    door: Door = CHAT
 
 
 @dataclass(frozen=True)
@@ -50,24 +52,33 @@ class Wish:
 
 @dataclass
 class Seen:
-    """What one target did over all its rounds; the two CPU times are what asking and answering it took elsewhere."""
+    """What one target did over all its rounds.
+
+    `rates` are a round's answers a second, each. The two CPU times are what the client took for it, and whoever was
+    watched.
+    """
 
     answers: list[Answer] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
     wall_s: float = 0.0
     client_cpu_s: float = 0.0
-    upstream_cpu_s: float = 0.0
+    watched_cpu_s: float = 0.0
 
     @property
     def per_s(self) -> float:
         return len(self.answers) / self.wall_s if self.wall_s else 0.0
 
-    def add(self, answers: Iterable[Answer]) -> None:
+    def add(self, answers: Iterable[Answer], wall_s: float) -> None:
+        """Counts one round."""
+        before = len(self.answers)
         for answer in answers:
             if answer.failure is None:
                 self.answers.append(answer)
             else:
                 self.failures.append(answer.failure)
+        self.wall_s += wall_s
+        self.rates.append((len(self.answers) - before) / wall_s)
 
 
 class Caller:
@@ -75,18 +86,18 @@ class Caller:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._address = Address.parse(target.base_url)
+        self._address = Address.parse(target.base_url, target.door.path)
         self._connections: list[Connection] = []
 
     async def ask_all(self, wishes: Sequence[Wish], at_once: int) -> list[Answer]:
         """The answers to all, in the order they came; `at_once` are under way at any time."""
         while len(self._connections) < at_once:
-            self._connections.append(Connection(self._address))
+            self._connections.append(Connection(self._address, self.target.door))
         coming, answers = iter(wishes), []
 
         async def ask_on(connection: Connection) -> None:
             for wish in coming:
-                request = self._address.request(self.target.key, _body(wish))
+                request = self._address.request(self.target.key, _body(self.target.door, wish))
                 answers.append(await connection.ask(request, stream=wish.stream, leave_after=wish.leave_after))
 
         async with asyncio.timeout(ROUND_S):
@@ -98,7 +109,7 @@ class Caller:
             connection.close()
 
 
-async def interleave(callers: Sequence[Caller], plan: Plan, upstream_cpu_s: Callable[[], float]) -> dict[str, Seen]:
+async def interleave(callers: Sequence[Caller], plan: Plan, watched_cpu_s: Callable[[], float]) -> dict[str, Seen]:
     """Every target's share of the plan, by the target's name."""
     seen = {caller.target.name: Seen() for caller in callers}
     for caller in callers:
@@ -107,21 +118,14 @@ async def interleave(callers: Sequence[Caller], plan: Plan, upstream_cpu_s: Call
         for caller in random.sample(callers, len(callers)):
             wishes = [Wish(caller.target.model, plan.stream)] * max(1, plan.requests // plan.rounds)
             one = seen[caller.target.name]
-            wall_s, client_s, upstream_s = time.perf_counter(), time.process_time(), upstream_cpu_s()
+            began, client_s, watched_s = time.perf_counter(), time.process_time(), watched_cpu_s()
             answers = await caller.ask_all(wishes, plan.at_once)
-            one.wall_s += time.perf_counter() - wall_s
+            one.add(answers, time.perf_counter() - began)
             one.client_cpu_s += time.process_time() - client_s
-            one.upstream_cpu_s += upstream_cpu_s() - upstream_s
-            one.add(answers)
+            one.watched_cpu_s += watched_cpu_s() - watched_s
     return seen
 
 
-def _body(wish: Wish) -> dict[str, Any]:
+def _body(door: Door, wish: Wish) -> dict[str, Any]:
     # Never twice the same, so that no gateway can answer from a cache.
-    said = f"Say something about the sea. {random.getrandbits(30)}"
-    body: dict[str, Any] = {
-        "model": wish.model,
-        "messages": [{"role": "user", "content": said}],
-        "max_tokens": 64,
-    }
-    return {**body, "stream": True} if wish.stream else body
+    return door.body(wish.model, f"Say something about the sea. {random.getrandbits(30)}", stream=wish.stream)

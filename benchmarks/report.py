@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import psutil
 
+from benchmarks.beside import Beside
 from benchmarks.growth import Growth
 from benchmarks.scenario import Scenario
 
@@ -52,10 +53,14 @@ class Report(msgspec.Struct, frozen=True):
     idle_cpu_shares: dict[str, float]
     memory: list[PartMemory]
     scenarios: list[Scenario]
+    beside: list[Beside]
     growth: Growth
 
     def scenario(self, *, stream: bool, at_once: int) -> Scenario:
         return next(each for each in self.scenarios if (each.stream, each.at_once) == (stream, at_once))
+
+    def doors(self, *, stream: bool, at_once: int) -> Beside:
+        return next(each for each in self.beside if (each.stream, each.at_once) == (stream, at_once))
 
     @property
     def idle_bytes(self) -> int:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from benchmarks.beside import measure_beside
+from benchmarks.doors import BESIDE_CHAT, CHAT
 from benchmarks.growth import measure_growth
 from benchmarks.load import Caller, Plan, Target, Wish
 from benchmarks.parts import Memory, Parts
@@ -94,15 +96,21 @@ async def _measure(options: Options, machine: Machine, up_s: list[float], stack:
     for title, plan in plans.items():
         _say("load", title)
         scenarios.append(await bench.run(title, plan))
+    doors = [Caller(Target(door.name, stack.base_url, stack.key, INSTANT, door)) for door in (CHAT, *BESIDE_CHAT)]
+    beside = []
+    for title, plan in plans.items():
+        _say("doors", title)
+        beside.append(await measure_beside(title, plan, callers[0], doors, parts))
+    await bench.quiet()
     _say("growth", f"{sizes.grow} streams")
     async with open_store(await stack.redis_url()) as store:
         growth = await measure_growth(callers[1], parts, upstream, store, sizes.grow, expiry=sizes.expiry)
     await bench.quiet()
     after = parts.memory()
-    for caller in callers:
+    for caller in (*callers, *doors):
         caller.close()
     memory = [_part_memory(name, fresh[name], after[name]) for name in parts.names]
-    return Report(machine, up_s, dict(bench.idle_shares), memory, scenarios, growth)
+    return Report(machine, up_s, dict(bench.idle_shares), memory, scenarios, beside, growth)
 
 
 def _part_memory(name: str, fresh: Memory, after: Memory) -> PartMemory:

@@ -68,7 +68,7 @@ class Bench:
         ours = seen[PENSTOCK]
         requests = max(1, len(ours.answers) + len(ours.failures))
         cpu_s = {name: after[name] - before[name] - self.idle_shares[name] * taken_s for name in before}
-        cpu_s |= {UPSTREAM: ours.upstream_cpu_s, CLIENT: ours.client_cpu_s}
+        cpu_s |= {UPSTREAM: ours.watched_cpu_s, CLIENT: ours.client_cpu_s}
         return Scenario(
             title,
             plan.stream,

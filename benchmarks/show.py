@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from benchmarks.beside import Beside, DoorRow
 from benchmarks.growth import FLAT_BYTES, Growth
 from benchmarks.micro.timing import Timing
 from benchmarks.report import Machine, PartMemory, Report
@@ -27,6 +28,8 @@ def _sections(report: Report) -> Iterator[str]:
     yield _machine(report.machine)
     for scenario in report.scenarios:
         yield _load(scenario)
+    for beside in report.beside:
+        yield _doors(beside)
     yield _cpu(report)
     yield _memory(report)
     yield _growth(report.growth)
@@ -53,6 +56,31 @@ def _load_row(row: Row) -> tuple[str, ...]:
     added = [f"{row.added.first_p50_ms:+.2f}", f"{row.added.first_p99_ms:+.2f}", f"{row.added.total_p50_ms:+.2f}",
              f"{row.added.total_p99_ms:+.2f}"] if row.added else [""] * 4  # fmt: skip
     return (row.target, str(row.answered), str(row.failed), f"{row.per_s:.0f}", *latency, *added)
+
+
+def _doors(beside: Beside) -> str:
+    rows = [_door_row(beside, row) for row in beside.rows]
+    failures = [f"{row.door}: {row.first_failure}" for row in beside.rows if row.first_failure]
+    head = ("door", "ok", "failed", "first added ms", "of chat's", "per s", "of chat's", "ingress CPU ms", "of chat's")
+    return "\n".join((f"Doors beside chat: {beside.title} (medians)", table(head, rows), *failures))
+
+
+def _door_row(beside: Beside, row: DoorRow) -> tuple[str, ...]:
+    return (
+        row.door,
+        str(row.answered),
+        str(row.failed),
+        _figure(row.added_first_ms, ".2f"),
+        _figure(beside.added_to_chat(row.door), ".2f"),
+        _figure(row.per_s, ".0f"),
+        _figure(beside.rate_to_chat(row.door), ".2f"),
+        _figure(row.ingress_ms, ".2f"),
+        _figure(beside.cpu_to_chat(row.door), ".2f"),
+    )
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def _cpu(report: Report) -> str:

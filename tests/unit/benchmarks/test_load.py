@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from benchmarks.doors import CHAT
 from benchmarks.http_client import Address, Connection
 from benchmarks.instant import PACED
 from benchmarks.load import Caller, Plan, Target, Wish, interleave
@@ -26,6 +27,7 @@ async def test_every_target_gets_its_share_of_the_plan(upstream: Upstream) -> No
     for caller in callers:
         caller.close()
     assert {name: (len(one.answers), one.failures) for name, one in seen.items()} == {"one": (40, []), "two": (40, [])}
+    assert all(len(one.rates) == 5 for one in seen.values())
     assert all(0 < answer.first_s <= answer.total_s for answer in seen["one"].answers)
 
 
@@ -39,14 +41,13 @@ async def test_a_client_that_leaves_is_seen_upstream_and_its_connection_is_used_
 
 
 async def test_an_answer_without_content_is_a_failure(upstream: Upstream) -> None:
-    address = Address.parse(upstream.base_url)
-    connection = Connection(address)
+    connection = Connection(Address.parse(upstream.base_url, CHAT.path), CHAT)
     answer = await connection.ask(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", stream=False)
     connection.close()
     assert answer.failure == "an answer without content"
 
 
 async def test_nobody_there_is_a_failure() -> None:
-    answer = await Connection(Address("127.0.0.1", 1, "/")).ask(b"", stream=True)
+    answer = await Connection(Address("127.0.0.1", 1, "/"), CHAT).ask(b"", stream=True)
     assert answer.failure is not None
     assert answer.failure.startswith("cannot connect")
