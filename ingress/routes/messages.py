@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from ingress.answer import StreamedAnswer, WholeAnswer
 from ingress.body import read_body
+from ingress.counting import counted
 from ingress.dialect import PLACES
 from ingress.door import Door
 from ingress.messages_contract import check_messages, places_of, within_abilities
@@ -15,7 +16,6 @@ from ingress.named import with_places
 from ingress.tokens import estimate_input_tokens, reserve_tokens
 from ingress.translate.anthropic import (
     BETA_HEADER,
-    CountFold,
     MessagesFold,
     MessagesStreamWriter,
     count_body,
@@ -26,7 +26,6 @@ from ingress.translate.anthropic import (
 from schemas.access import AccessKey
 from schemas.catalog import Model
 from schemas.chat import Chat
-from schemas.jobs import COUNT_TOKENS
 from schemas.wire.anthropic import CountTokensRequest
 
 AGAIN: Final = ("/v1/messages/v1/messages", PLACES[1])
@@ -86,14 +85,7 @@ async def count_tokens(request: Request) -> Response:
     key = await door.authenticate(request)
     asked = parse_count(await read_body(request, door.settings.max_body_bytes, door.settings.body_s))
     model, chat = _checked(door, key, request, asked)
-    if "count_tokens" not in model.abilities:
-        headers = {"content-type": "application/json", "request-id": request.state.request_id}
-        return Response(count_body(estimate_input_tokens(chat)), headers=headers)
-    with door.tracing.span("submit", request.headers.get("traceparent"), model=model.id) as traceparent:
-        submission = await door.submitter.submit(
-            key, model, chat, operation=COUNT_TOKENS, stream=False, tokens=0, traceparent=traceparent
-        )
-    return WholeAnswer(door.submitter, submission, request.state.request_id, started, CountFold())
+    return await counted(door, request, started, key=key, model=model, chat=chat, body=count_body)
 
 
 @router.get("/api/hello", include_in_schema=False)

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from ingress.answer import StreamedAnswer, WholeAnswer
+from ingress.counting import counted
 from ingress.door import Door
 from ingress.following import Following, events
 from ingress.listing import Order, page_of
 from ingress.responding import OPERATION, Asked, ask
 from ingress.responses_contract import ENDPOINT
-from ingress.translate.openai_responses import ResponsesFold, ResponsesStreamWriter
+from ingress.translate.openai_responses import ResponsesFold, ResponsesStreamWriter, count_body
 from schemas.errors import InvalidRequest, InvalidValue, NotFound, Undecidable
 from schemas.jobs import Job
 from storage.limits import Scope
@@ -25,18 +26,20 @@ EVENT_STREAM: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 JSON: Final = "application/json"
 ENCODE: Final = msgspec.json.Encoder().encode
 
+BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ResponsesRequest"}}},
+    }
+}
+
 router = APIRouter()
 
 
 @router.post(
     ENDPOINT,
     summary="Answer an input, whole, as a stream of events, or in the background",
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ResponsesRequest"}}},
-        }
-    },
+    openapi_extra=BODY,
 )
 async def create_response(request: Request) -> Response:
     started = time.perf_counter()
@@ -62,6 +65,29 @@ async def create_response(request: Request) -> Response:
     fold = ResponsesFold(head, time.time)
     keep = asked.keep(door.responses, fold)
     return WholeAnswer(door.submitter, submission, request_id, started, fold, keep=keep)
+
+
+@router.post(
+    ENDPOINT + "/input_tokens",
+    summary="Tell how many tokens an input is, by the model's own tokenizer where its engine can",
+    openapi_extra=BODY,
+)
+async def count_input_tokens(request: Request) -> Response:
+    started = time.perf_counter()
+    door: Door = request.app.state.door
+    asked = await ask(door, request)
+    return await counted(door, request, started, key=asked.key, model=asked.model, chat=asked.chat, body=count_body)
+
+
+@router.post(ENDPOINT + "/compact", include_in_schema=False)
+async def compact_response(request: Request) -> Response:
+    """OpenAI's compaction is its own models' work, sealed for them; there is nothing here to give in its place."""
+    door: Door = request.app.state.door
+    await door.authenticate(request)
+    raise NotFound(
+        "Compaction is not available here. Leave out of 'input' what is no longer needed, or ask a model to sum the "
+        "conversation up and go on from its answer, without 'previous_response_id'."
+    )
 
 
 @router.get(ONE, summary="A stored response as it stands, or the stream of one that runs in the background")

@@ -347,3 +347,40 @@ async def test_a_client_that_leaves_stores_nothing_and_stops_the_engine(
         await stack.upstream.asked[0].gone.wait()
     (charge,) = await stack.charges(key.key.account, 1)
     assert charge.event.end == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("model", "reply"),
+    [
+        ("claude", Reply([b'{"input_tokens": 31}'], 200, {"Content-Type": "application/json"})),
+        ("counting", Reply([b'{"count": 31, "max_model_len": 8192}'], 200, {"Content-Type": "application/json"})),
+    ],
+)
+async def test_an_input_is_counted_by_its_engine_and_costs_nothing(
+    stack: Stack, sdk: openai.AsyncOpenAI, key: NewKey, model: str, reply: Reply
+) -> None:
+    stack.upstream.script(reply)
+    counted = await sdk.responses.input_tokens.count(model=model, input="Greet me.", instructions="Be brief.")
+    assert (counted.input_tokens, counted.object) == (31, "response.input_tokens")
+    (charge,) = await stack.charges(key.key.account, 1)
+    assert (charge.event.operation, charge.cost_microusd) == ("count_tokens", 0)
+
+
+async def test_an_input_is_estimated_where_no_engine_counts_with_all_that_was_said_before(
+    stack: Stack, sdk: openai.AsyncOpenAI
+) -> None:
+    first = await sdk.responses.create(model="scripted", input="word " * 1000)
+    short = await sdk.responses.input_tokens.count(model="scripted", input="Go on.")
+    long = await sdk.responses.input_tokens.count(model="scripted", input="Go on.", previous_response_id=first.id)
+    assert 1000 < long.input_tokens - short.input_tokens < 1500
+    assert len(stack.upstream.asked) == 1
+
+
+async def test_a_count_is_held_to_what_a_response_is(http: httpx2.AsyncClient) -> None:
+    refused = await http.post(f"{PATH}/input_tokens", json={"model": "scripted", "input": "?", "conversation": "c"})
+    assert error_of(refused, 400)["param"] == "conversation"
+
+
+async def test_compaction_is_refused_with_what_to_do_instead(sdk: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="ask a model to sum"):
+        await sdk.responses.compact(model="scripted", input="Hello")

@@ -1,6 +1,6 @@
 """Anthropic's Messages: a body in, canonical chunks back out as one reply or as a stream."""
 
-from ingress.translate.anthropic.count import CountFold, count_body
+from ingress.translate.anthropic.bodies import count_body
 from ingress.translate.anthropic.errors import anthropic_error, anthropic_headers
 from ingress.translate.anthropic.reply import MessagesFold
 from ingress.translate.anthropic.request import BETA_HEADER, parse, parse_count, to_chat
@@ -8,7 +8,6 @@ from ingress.translate.anthropic.stream import MessagesStreamWriter
 
 __all__ = [
     "BETA_HEADER",
-    "CountFold",
     "MessagesFold",
     "MessagesStreamWriter",
     "anthropic_error",

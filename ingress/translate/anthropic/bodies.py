@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from schemas.chunks import Finish, FinishReason
 from schemas.usage import Usage
 
@@ -39,6 +41,10 @@ def usage_body(usage: Usage) -> dict[str, Any]:
     if usage.reasoning_tokens:
         body["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
     return body
+
+
+def count_body(input_tokens: int) -> bytes:
+    return msgspec.json.encode({"input_tokens": input_tokens})
 
 
 def end_usage(usage: Usage, finish: Finish) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """OpenAI's responses: a body in, canonical chunks back out as one response or as a stream of events."""
 
-from ingress.translate.openai_responses.bodies import Head, head, job_id, response_id, response_number
+from ingress.translate.openai_responses.bodies import Head, count_body, head, job_id, response_id, response_number
 from ingress.translate.openai_responses.conversation import Placed, kept
 from ingress.translate.openai_responses.reply import ResponsesFold
 from ingress.translate.openai_responses.request import LOGPROBS, own, parse, places_of, references, said, to_chat
@@ -13,6 +13,7 @@ __all__ = [
     "Placed",
     "ResponsesFold",
     "ResponsesStreamWriter",
+    "count_body",
     "head",
     "job_id",
     "kept",

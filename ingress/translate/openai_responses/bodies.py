@@ -101,6 +101,11 @@ def usage_body(usage: Usage) -> dict[str, Any]:
     }
 
 
+def count_body(input_tokens: int) -> bytes:
+    """The answer to how many tokens an input is."""
+    return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": input_tokens})
+
+
 def failure_body(error: ErrorData) -> dict[str, Any]:
     """A response's `error`: OpenAI's clients know few codes, so the platform's own stands in `type`."""
     code = CODES.get(error.status, "server_error")

@@ -1,21 +1,19 @@
-"""The answer of a job that only measures a prompt."""
+"""The answer of a job that only measures a prompt, in whichever dialect it was asked."""
 
-from collections.abc import Sequence
-
-import msgspec
+from collections.abc import Callable, Sequence
 
 from schemas.chunks import Chunk, Ended
 from schemas.errors import EngineFailed, ErrorData
 
-
-def count_body(input_tokens: int) -> bytes:
-    return msgspec.json.encode({"input_tokens": input_tokens})
+CountBody = Callable[[int], bytes]
+"""A dialect's whole answer to how many input tokens there are."""
 
 
 class CountFold:
     """After the end, either `error` says why there is no count or `reply` gives it."""
 
-    def __init__(self) -> None:
+    def __init__(self, body: CountBody) -> None:
+        self._body = body
         self._input_tokens: int | None = None
         self.error: ErrorData | None = None
 
@@ -29,4 +27,4 @@ class CountFold:
 
     def reply(self) -> bytes:
         """The body of the whole answer."""
-        return count_body(self._input_tokens or 0)
+        return self._body(self._input_tokens or 0)
