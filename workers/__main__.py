@@ -22,7 +22,7 @@ from storage.kafka import LogProducer
 from storage.lane_consumer import LaneConsumer
 from storage.line import Line
 from storage.objects import ObjectFolder
-from storage.observe.exposition import Exposition
+from storage.observe.exposition import exposed
 from storage.observe.logging import configure
 from storage.observe.tracing import Tracing
 from storage.ready import notify_ready
@@ -66,18 +66,12 @@ class Worker:
         catalog = load_catalog(catalog_files(self._storage.catalog))
         async with self._stack:
             loops = await self._open(catalog, lanes)
-            self._expose()
+            # Ready is who can take jobs and answer them.
+            self._stack.enter_context(exposed(self._observe, self._line.connected.is_set))
             freeze_heap()
             notify_ready()
             log.info("worker_ready", extra={"lanes": list(lanes), "worker": self._settings.worker_name})
             await self._run(loops, stop)
-
-    def _expose(self) -> None:
-        """Opens /metrics, /healthz and /readyz, which says whether jobs can be taken and answered."""
-        observe = self._observe
-        if observe.metrics_port:
-            exposition = Exposition(observe.metrics_host, observe.metrics_port, self._line.connected.is_set)
-            self._stack.callback(exposition.close)
 
     async def _open(self, catalog: Catalog, lanes: Sequence[str]) -> list[LaneLoop]:
         keep = self._stack
