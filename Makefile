@@ -75,6 +75,10 @@ lock: $(SET_UP)
 		-o requirements/uv.lock requirements/uv.in
 	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 		--overrides requirements/overrides.txt --extra embedded --extra dev -o requirements/penstock.lock pyproject.toml
+	@for clients in $(basename $(wildcard requirements/openai-*.in requirements/anthropic-*.in)); do \
+		$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+			-o $$clients.lock $$clients.in || exit 1; \
+	done
 	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 		--overrides requirements/vllm-overrides.txt -o requirements/vllm.lock requirements/vllm.in
 	$(BIN)/python -m storage.local.jar_lock

@@ -20,6 +20,7 @@ ROWS: Final[list[dict[str, Any]]] = [
     {"id": "narrow", "lane": "text.narrow"},
     {"id": "narrow-brief", "lane": "text.narrow", "deadline_s": 1},
     {"id": "claude", "engine": "anthropic"},
+    {"id": "uncounted", "engine": "anthropic", "abilities": []},
     {"id": "able-responses", "engine": "openai_responses", "max_output_tokens": 4096},
     {"id": "able-messages", "engine": "anthropic", "max_output_tokens": 4096},
     {
