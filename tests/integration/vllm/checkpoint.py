@@ -1,6 +1,6 @@
 """Writes a small Llama that knows nothing, for vLLM to serve: run as a program by the environment that has vLLM.
 
-python tests/integration/vllm/checkpoint.py FOLDER
+python tests/integration/vllm/checkpoint.py FOLDER CONTEXT_TOKENS
 """
 
 import sys
@@ -14,7 +14,6 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 BEGIN: Final = "<|im_start|>"
 END: Final = "<|im_end|>"
 THINK: Final = ("<think>", "</think>")
-CONTEXT_TOKENS: Final = 2048
 VOCABULARY: Final = 512
 
 TEMPLATE: Final = """\
@@ -23,6 +22,7 @@ TEMPLATE: Final = """\
 {% endfor %}<|im_end|>
 {% endif %}
 {%- for message in messages %}<|im_start|>{{ message.role }}
+{%- if message.reasoning_content %}<think>{{ message.reasoning_content }}</think>{% endif %}
 {{ message.content or '' }}
 {%- for call in message.tool_calls or [] %}{{ call.function.name }}({{ call.function.arguments | tojson }})
 {%- endfor %}<|im_end|>
@@ -30,7 +30,10 @@ TEMPLATE: Final = """\
 {%- if add_generation_prompt %}<|im_start|>assistant
 <think>{% if not enable_thinking %}</think>{% endif %}
 {% endif %}"""
-"""ChatML that shows tools and calls, so that a prompt's count tells whether they arrived; it thinks when it is told."""
+"""ChatML that shows tools, calls and earlier reasoning, so that a prompt's count tells whether they arrived.
+
+The model thinks when it is told to.
+"""
 
 SAID: Final = [
     "The gate lets water into the turbine, and the turbine turns.",
@@ -39,7 +42,7 @@ SAID: Final = [
 ]
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
+def tokenizer(context_tokens: int) -> PreTrainedTokenizerFast:
     """Byte-level, so that every text has tokens."""
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -56,7 +59,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     # vLLM leaves special tokens out of what it tells, and finds the end of thinking in the text.
     raw.add_tokens([AddedToken(word, special=False) for word in THINK])
     made = PreTrainedTokenizerFast(
-        tokenizer_object=raw, bos_token=BEGIN, eos_token=END, pad_token=END, model_max_length=CONTEXT_TOKENS
+        tokenizer_object=raw, bos_token=BEGIN, eos_token=END, pad_token=END, model_max_length=context_tokens
     )
     made.chat_template = TEMPLATE
     return made
@@ -69,8 +72,8 @@ def speak_plainly(model: LlamaForCausalLM, words: PreTrainedTokenizerFast) -> No
         model.lm_head.weight[unread] = 0
 
 
-def write(folder: Path) -> None:
-    words = tokenizer()
+def write(folder: Path, context_tokens: int) -> None:
+    words = tokenizer(context_tokens)
     torch.manual_seed(0)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -80,7 +83,7 @@ def write(folder: Path) -> None:
             num_hidden_layers=2,
             num_attention_heads=4,
             num_key_value_heads=2,
-            max_position_embeddings=CONTEXT_TOKENS,
+            max_position_embeddings=context_tokens,
             bos_token_id=words.bos_token_id,
             eos_token_id=words.eos_token_id,
             pad_token_id=words.pad_token_id,
@@ -92,4 +95,4 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write(Path(sys.argv[1]), int(sys.argv[2]))

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from storage.local.kafka_program import KafkaProgram
-from tests.integration.vllm.engine import NAME, PYTHON, VLLM, running_vllm
+from tests.integration.vllm.engine import CONTEXT_TOKENS, NAME, PYTHON, VLLM, running_vllm
 from tests.matrix_doors import Site
 from tests.stack import Stack, running_stack
 
@@ -24,7 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def rows(url: str) -> list[dict[str, Any]]:
     """The context is told larger than it is, so that a prompt too long is vLLM's to refuse."""
-    shared = {"base_url": url + "/v1", "upstream_model": NAME, "context_tokens": 8192, "max_output_tokens": 4096}
+    shared = {
+        "base_url": url + "/v1",
+        "upstream_model": NAME,
+        "context_tokens": 16 * CONTEXT_TOKENS,
+        "max_output_tokens": CONTEXT_TOKENS,
+    }
     able = ["tools", "parallel_tools", "json_object", "json_schema", "reasoning"]
     return [
         {

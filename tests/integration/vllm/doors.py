@@ -173,8 +173,7 @@ async def messages(site: Site, model: str, question: Question, stream: bool) -> 
         except anthropic.APIStatusError as error:
             body: Any = error.body
             return Answer(status=error.status_code, code=body["error"]["type"], message=body["error"]["message"])
-    # The client's `stop_sequence` and `stop_reason` say the same or neither is right.
-    assert message.stop_sequence == (question.stop if message.stop_reason == "stop_sequence" else None)
+    assert message.stop_sequence == (None if message.stop_reason == "max_tokens" else question.stop)
     answer = Answer(finish=FINISHES[message.stop_reason])
     for block in message.content:
         match block.type:

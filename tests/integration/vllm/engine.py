@@ -20,7 +20,8 @@ PYTHON: Final = Path(os.environ.get("PENSTOCK_TEST_VLLM", ROOT / ".venv-vllm" / 
 """Of an environment that has vLLM, as `make test-vllm` makes one."""
 
 NAME: Final = "tiny"
-CONTEXT_TOKENS: Final = 2048
+CONTEXT_TOKENS: Final = 8192
+"""Room for an answer that takes some seconds, so that a client can leave while it is given."""
 START_S: Final = 240.0
 STOP_S: Final = 10.0
 
@@ -73,7 +74,8 @@ class VLLM:
 async def running_vllm(folder: Path) -> AsyncIterator[VLLM]:
     """One server over a new checkpoint in `folder`, where its log stays."""
     weights, port = folder / "checkpoint", free_port()
-    made = await asyncio.create_subprocess_exec(PYTHON, Path(__file__).with_name("checkpoint.py"), weights)
+    program = Path(__file__).with_name("checkpoint.py")
+    made = await asyncio.create_subprocess_exec(PYTHON, program, weights, str(CONTEXT_TOKENS))
     assert await made.wait() == 0
     command = [str(PYTHON), "-m", "vllm.entrypoints.openai.api_server", "--model", str(weights), "--port", str(port)]
     child = await Child.spawn("vllm", [*command, *ARGUMENTS], folder / "vllm.log", env=ENVIRONMENT)

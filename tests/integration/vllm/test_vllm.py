@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-import httpx2
 import pytest
 
 from tests.integration.vllm.doors import DOORS, anthropic_client, message_fields
@@ -110,16 +109,70 @@ async def test_a_prompt_is_counted_by_vllm(engine: VLLM, site: Site, row: str, f
     assert counted.input_tokens == (await ask_directly(engine, question)).input_tokens
 
 
-async def test_a_budget_of_reasoning_is_kept_and_the_answer_follows(engine: VLLM, site: Site) -> None:
+THOUGHT: Final = "It rains there in November."
+EARLIER: Final[list[Any]] = [
+    {"role": "user", "content": "How is Oslo?"},
+    {"role": "assistant", "content": "Wet.", "reasoning": THOUGHT},
+    {"role": "user", "content": "And Rome?"},
+]
+
+
+@pytest.mark.parametrize(
+    ("row", "door"),
+    # By Messages, only what came with a signature goes back, and chat completions have none.
+    [("by-chat", "/v1/chat/completions"), ("by-chat", "/v1/messages"), ("by-messages", "/v1/messages")],
+)
+async def test_the_model_sees_what_it_thought_before(
+    engine: VLLM, stack: Stack, site: Site, row: str, door: str
+) -> None:
+    unthinking = [{name: value for name, value in turn.items() if name != "reasoning"} for turn in EARLIER]
+    direct, without = [
+        (await engine.post("/v1/chat/completions", messages=turns, max_tokens=16))[1]["usage"]["prompt_tokens"]
+        for turns in (EARLIER, unthinking)
+    ]
+    assert direct > without
+    user, assistant, again = EARLIER
+    if door == "/v1/messages":
+        thinking = {"type": "thinking", "thinking": THOUGHT, "signature": "vllm"}
+        assistant = {"role": "assistant", "content": [thinking, {"type": "text", "text": assistant["content"]}]}
+    else:
+        assistant = {"role": "assistant", "content": assistant["content"], "reasoning_content": THOUGHT}
+    async with stack.client(site.secret) as http:
+        fields = {"model": row, "max_tokens": 16, "messages": [user, assistant, again]}
+        usage = (await http.post(door, json=fields)).json()["usage"]
+    assert usage.get("prompt_tokens", usage.get("input_tokens")) == direct
+
+
+@pytest.mark.parametrize("row", ["by-chat", "by-responses"])
+async def test_probabilities_are_vllms_own(engine: VLLM, stack: Stack, site: Site, row: str) -> None:
+    fields = {**chat_fields(QUESTIONS["text"]), "logprobs": True, "top_logprobs": 2}
+    _, direct = await engine.post("/v1/chat/completions", **fields)
+    async with stack.client(site.secret) as http:
+        answer = (await http.post("/v1/chat/completions", json={**fields, "model": row})).json()
+    told, own = [each["choices"][0]["logprobs"]["content"] for each in (answer, direct)]
+    assert [token["token"] for token in told] == [token["token"] for token in own]
+    assert [token["logprob"] for token in told] == pytest.approx([token["logprob"] for token in own], abs=1e-3)
+    assert [len(token["top_logprobs"]) for token in told] == [2] * len(own)
+
+
+async def test_several_choices_are_told_apart(stack: Stack, site: Site) -> None:
+    fields = {**chat_fields(QUESTIONS["text"]), "model": "by-chat", "n": 3, "temperature": 1.5, "seed": 7}
+    async with stack.client(site.secret) as http:
+        answer = (await http.post("/v1/chat/completions", json=fields)).json()
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
+    assert len({choice["message"]["content"] for choice in answer["choices"]}) == 3
+    assert answer["usage"]["completion_tokens"] == 3 * QUESTIONS["text"].max_tokens
+
+
+async def test_a_budget_of_reasoning_is_kept_and_the_answer_follows(engine: VLLM, stack: Stack, site: Site) -> None:
     direct = await ask_directly(
         engine, QUESTIONS["text"], thinking_token_budget=8, chat_template_kwargs={"enable_thinking": True}
     )
     assert direct.reasoning
     assert direct.text
     fields = {**chat_fields(QUESTIONS["text"]), "model": "by-chat", "reasoning": {"max_tokens": 8}}
-    async with httpx2.AsyncClient(base_url=site.url, trust_env=False) as http:
-        asked = {"json": fields, "headers": {"authorization": f"Bearer {site.secret}"}}
-        message = (await http.post("/v1/chat/completions", **asked)).json()["choices"][0]["message"]
+    async with stack.client(site.secret) as http:
+        message = (await http.post("/v1/chat/completions", json=fields)).json()["choices"][0]["message"]
     assert (message["reasoning_content"], message["content"]) == (direct.reasoning, direct.text)
 
 
