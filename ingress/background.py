@@ -15,7 +15,7 @@ from ingress.translate.openai_responses import Head, ResponsesFold, job_id, resp
 from ingress.unfolding import LAST_ATTEMPT, Unfolding
 from schemas.chunks import Chunk, Ended, Frame
 from schemas.errors import Cancelled, DeadlineExceeded, PenstockError, Undecidable, WorkerLost
-from schemas.usage import End, Usage
+from schemas.usage import UNCOUNTED, End
 from storage import jobs
 from storage.background import BackgroundJobs, Name, Read
 from storage.limits import LimitStore
@@ -128,11 +128,11 @@ class Background:
         if now is None or now.ticket is None:
             return now
         lost = WorkerLost("What was answered in the background was lost. Ask again.")
-        return await self._finish(now, [Ended("failed", Usage(), lost.data())])
+        return await self._finish(now, [Ended("failed", UNCOUNTED, lost.data())])
 
     async def _end(self, response: StoredResponse, end: End, error: PenstockError) -> StoredResponse | None:
         """Ends a job that no worker has ended, unless one does so first."""
-        ended = Ended(end, Usage(), error.data())
+        ended = Ended(end, UNCOUNTED, error.data())
         await self._jobs.append(_name(response), [Frame(job_id(response.id), LAST_ATTEMPT, 0, [ended])])
         return await self.current(response)
 
@@ -146,8 +146,10 @@ class Background:
         )
         await self._store.put(finished)
         if await self._jobs.close(_name(response)):
-            used_tokens = fold.usage.input_tokens + fold.usage.output_tokens
-            await self._limits.settle(ticket.scopes, job_id(response.id), ticket.reserved_tokens - used_tokens)
+            unused_tokens = ticket.reserved_tokens - fold.usage.input_tokens - fold.usage.output_tokens
+            if fold.usage == UNCOUNTED and len(chunks) > 1:
+                unused_tokens = 0  # it had begun, and what it took is not known here
+            await self._limits.settle(ticket.scopes, job_id(response.id), unused_tokens)
         return finished
 
 

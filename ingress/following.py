@@ -12,7 +12,7 @@ from ingress.translate.openai_responses import Dialect, ResponsesStreamWriter
 from ingress.unfolding import Unfolding
 from schemas.chunks import Chunk, Ended
 from schemas.errors import Cancelled, Undecidable
-from schemas.usage import Usage
+from schemas.usage import UNCOUNTED
 from storage.responses import StoredResponse
 
 OUTAGE_S: Final = 10.0
@@ -38,7 +38,7 @@ class Following:
         if self.response.ticket is not None and not await self._read_on():
             now = await self._background.current(self.response)
             if now is None:
-                return [Ended("cancelled", Usage(), Cancelled("The response was deleted.").data())]
+                return [Ended("cancelled", UNCOUNTED, Cancelled("The response was deleted.").data())]
             self.response = now
         if self.response.ticket is None:
             chunks = DECODER.decode(self.response.chunks or b"\x90")[self._given :]

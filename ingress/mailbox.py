@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas.chunks import Chunk, Ended, Finish, Frame
 from schemas.errors import Cancelled, PenstockError, StreamCut, WorkerLost
-from schemas.usage import End, Usage
+from schemas.usage import UNCOUNTED, End
 
 MOST_CHUNKS_WAITING: Final = 20_000
 """A stream's client this far behind the engine is not reading."""
@@ -61,7 +61,7 @@ class Mailbox:
     def fail(self, error: PenstockError, end: End = "failed") -> None:
         """Ends the job from this side, if it has not ended."""
         if self.ended is None:
-            self.ended = Ended(end, Usage(), error.data())
+            self.ended = Ended(end, UNCOUNTED, error.data())
             self._chunks.append(self.ended)
             self.wake()
 

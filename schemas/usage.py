@@ -1,6 +1,6 @@
 """What a job used, what a unit of it costs, and the event that says both."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -25,6 +25,9 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     cache_written_1h_input_tokens: int = 0
     units: int = 0
 
+
+UNCOUNTED: Final = Usage(estimated=True)
+"""What an ingress knows of a job that it must end itself: only the worker has the count, and the ledger hears it."""
 
 Unit = Literal["", "image", "character", "video_ms", "video", "request"]
 

@@ -91,7 +91,7 @@ def check_response(body: Body) -> None:
     assert (body["completed_at"] is not None) == (status == "completed"), "completed_at"
     assert (body["error"] is not None) == (status == "failed"), "error"
     assert (body["incomplete_details"] is not None) == (status == "incomplete"), "incomplete_details"
-    assert status in ("queued", "in_progress") or body["usage"] is not None, "usage"
+    assert status not in ("completed", "incomplete") or body["usage"] is not None, "usage"
 
 
 def check_item(item: Body) -> None:

@@ -15,6 +15,7 @@ DEAR: Final = {"input_usd_per_mtok": 1000, "output_usd_per_mtok": 2000}
 
 ROWS: Final[list[dict[str, Any]]] = [
     {"id": "brief", "deadline_s": 1, "aliases": ["org/brief"]},
+    {"id": "short", "deadline_s": 4},
     {"id": "wide", "context_tokens": 4_000_000, "max_output_tokens": 100_000},
     {"id": "unserved", "lane": "text.unserved"},
     {"id": "narrow", "lane": "text.narrow"},

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -234,3 +235,37 @@ async def test_a_valkey_that_dies_costs_a_pause(breakable: Stack, account: str) 
         await until(lambda: http.get("/readyz"), lambda ready: ready.status_code == 200)
         told = await ended(http, made["id"])
     assert (told["status"], told["output"][0]["content"][0]["text"]) == ("completed", "Good day")
+
+
+async def test_a_worker_that_falls_silent_past_its_deadline_leaves_the_end_to_the_ingress(
+    breakable: Stack, account: str
+) -> None:
+    key = await breakable.create_key(account)
+    breakable.upstream.script(held(asyncio.Event(), "Good", "never"))
+    asked = {"model": "short", "input": "Greet me.", "background": True, "stream": True}
+    async with breakable.client(key.secret) as http:
+        async with http.stream("POST", PATH, json=asked) as response:
+            response_id = await first_delta(response)
+        breakable.signal("worker", signal.SIGSTOP)
+        try:
+            told = await ended(http, response_id)
+        finally:
+            breakable.signal("worker", signal.SIGCONT)
+        assert (told["status"], told["error"]["type"]) == ("failed", "deadline_exceeded")
+        assert (told["output"][0]["content"][0]["text"], told["usage"]) == ("Good", None)
+        (charge,) = await breakable.charges(account, 1)
+        assert (charge.event.end, charge.event.usage.output_tokens) == ("expired", 1)
+        assert await state(http, response_id) == told
+    await breakable.until_free(account)
+
+
+async def first_delta(response: httpx2.Response) -> str:
+    """The id of a response that has begun to say something."""
+    response_id = ""
+    async for line in response.aiter_lines():
+        if line.startswith("data: "):
+            event = json.loads(line[6:])
+            response_id = event.get("response", {}).get("id", response_id)
+            if event["type"] == "response.output_text.delta":
+                return response_id
+    raise AssertionError("nothing was said")

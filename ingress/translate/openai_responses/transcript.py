@@ -23,7 +23,7 @@ from schemas.chunks import (
 )
 from schemas.errors import ErrorData
 from schemas.media_chunks import Audio, Picture, Vectors
-from schemas.usage import Usage
+from schemas.usage import UNCOUNTED, Usage
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 
@@ -69,7 +69,7 @@ class Transcript:
             "error": failure_body(self.error) if self.error is not None and self.status == "failed" else None,
             "incomplete_details": None if reason is None else {"reason": reason},
             "output": [item.body() for item in self._items],
-            "usage": usage_body(self.usage) if self.ended else None,
+            "usage": usage_body(self.usage) if self.ended and self.usage != UNCOUNTED else None,
         }
 
     def _take(self, chunk: Chunk) -> None:

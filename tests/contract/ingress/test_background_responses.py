@@ -15,6 +15,7 @@ from ingress.following import Following, events
 from ingress.translate.openai_responses import ResponsesFold, head, job_id, parse
 from schemas.access import Limits
 from schemas.chunks import Chunk, Ended, Finish, Frame, TextDelta
+from schemas.errors import DeadlineExceeded
 from schemas.usage import Usage
 from storage.background import DUE, BackgroundJobs, Name
 from storage.limits import LimitStore, Scope
@@ -60,6 +61,13 @@ class Platform:
         name = Name(response.account, job_id(response.id))
         self.boxes.post(name.channel, Frame(name.job_id, attempt, seq, list(chunks)))
         await self.boxes.drain(5)
+
+    async def tokens_left(self, response: StoredResponse) -> int:
+        """Of the account's 1000 a minute, once one more is reserved."""
+        scopes = (Scope(response.account, None, LIMITS),)
+        verdict = await self.limits.reserve(scopes, "another", 60_000, 1)
+        assert verdict.refused is None
+        return verdict.standings[0].tokens_left
 
     async def slot_is_free(self, response: StoredResponse) -> bool:
         scopes = (Scope(response.account, None, LIMITS),)
@@ -115,15 +123,25 @@ async def test_what_was_not_used_is_given_back_once_however_many_look(platform: 
     response = await platform.accept()
     await platform.post(response, 0, TextDelta("Hi"), Finish("stop"), ENDED)
     await asyncio.gather(*[platform.ingress().current(response) for _ in range(5)])
-    scopes = (Scope(response.account, None, LIMITS),)
-    verdict = await platform.limits.reserve(scopes, "another", 60_000, 1)
-    assert verdict.standings[0].tokens_left in range(994, 996)
+    assert await platform.tokens_left(response) in range(994, 996)
 
 
 async def test_an_overdue_job_ends_as_failed(platform: Platform) -> None:
     response = await platform.accept(deadline_s=-60)
     told = body(await platform.ingress().current(response))
     assert (told["status"], told["error"]["type"]) == ("failed", "deadline_exceeded")
+
+
+async def test_what_only_a_silent_worker_has_counted_is_not_told(platform: Platform) -> None:
+    response = await platform.accept(deadline_s=-60)
+    await platform.post(response, 0, TextDelta("Good"))
+    told = body(await platform.ingress().current(response))
+    assert (told["output"][0]["content"][0]["text"], told["usage"]) == ("Good", None)
+    counted = await platform.accept(deadline_s=-60)
+    await platform.post(counted, 0, Ended("expired", Usage(), DeadlineExceeded("late").data()))
+    assert body(await platform.ingress().current(counted))["usage"]["total_tokens"] == 0
+    assert await platform.tokens_left(response) in range(899, 906)
+    assert await platform.tokens_left(counted) in range(998, 1000)
 
 
 async def test_a_job_whose_frames_were_lost_ends_as_failed(platform: Platform) -> None:

@@ -7,7 +7,7 @@ import pytest
 from ingress.mailbox import MOST_CHUNKS_WAITING, Mailbox
 from schemas.chunks import Chunk, Ended, Finish, Frame, TextDelta
 from schemas.errors import Cancelled, DeadlineExceeded, WorkerLost
-from schemas.usage import Usage
+from schemas.usage import UNCOUNTED, Usage
 
 COMPLETED = Ended("completed", Usage(3, 2))
 LOST = Ended("failed", Usage(3, 2), WorkerLost("lost").data())
@@ -142,7 +142,7 @@ async def test_a_failure_from_this_side_ends_the_wait_and_what_the_worker_says_a
     whole.deliver(frame(0, COMPLETED))
     (ended,) = await waiting
     assert isinstance(ended, Ended)
-    assert (ended.end, ended.usage) == ("expired", Usage())
+    assert (ended.end, ended.usage) == ("expired", UNCOUNTED)
     assert not whole.ended_by_worker
 
 
