@@ -216,6 +216,44 @@ async def test_a_prompt_is_counted_by_its_engine_and_costs_nothing(
     assert (charge.event.usage.input_tokens, charge.cost_microusd) == (0, 0)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_only_anthropic_tells_at_the_end_comes_through(stack: Stack, key: NewKey, stream: bool) -> None:
+    refused = {"type": "refusal", "category": "cyber", "explanation": "It would do harm."}
+    searched = {"web_search_requests": 2, "web_fetch_requests": 0}
+    end = messages.event(
+        "message_delta",
+        delta={"stop_reason": "refusal", "stop_sequence": None, "stop_details": refused},
+        usage={"output_tokens": 3, "server_tool_use": searched},
+    )
+    opening = messages.start(7, service_tier="priority")
+    stack.upstream.script(Reply([opening, *messages.text(0, "No."), end, messages.event("message_stop")]))
+    async with sdk(stack, key) as client:
+        if stream:
+            async with client.messages.stream(model="claude", max_tokens=50, messages=HI) as events:
+                told = await events.get_final_message()
+        else:
+            told = await client.messages.create(model="claude", max_tokens=50, messages=HI)
+            assert told.usage.service_tier == "priority"
+    assert told.stop_details is not None
+    assert told.usage.server_tool_use is not None
+    assert (told.stop_details.to_dict(), told.usage.server_tool_use.to_dict()) == (refused, searched)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_upstream_cut_before_any_output_is_asked_again_unseen(stack: Stack, key: NewKey, stream: bool) -> None:
+    stack.upstream.script(Reply([messages.start(7), messages.PING, CUT]), answer("claude", "Good", " day"))
+    async with sdk(stack, key) as client:
+        if stream:
+            async with client.messages.stream(model="claude", max_tokens=50, messages=HI) as events:
+                assert "".join([piece async for piece in events.text_stream]) == "Good day"
+        else:
+            message = await client.messages.create(model="claude", max_tokens=50, messages=HI)
+            assert [block.to_dict() for block in message.content] == [{"type": "text", "text": "Good day"}]
+    assert len(stack.upstream.asked) == 2
+    (charge,) = await stack.charges(key.key.account, 1)
+    assert (charge.event.usage.input_tokens, charge.event.usage.output_tokens) == (11, 2)
+
+
 async def test_a_prompt_is_estimated_where_no_engine_counts(stack: Stack, key: NewKey) -> None:
     async with sdk(stack, key) as client:
         short = await client.messages.count_tokens(model="scripted", messages=HI)
