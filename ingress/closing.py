@@ -15,7 +15,7 @@ from schemas.jobs import Job, Stored
 from storage import jobs
 from storage.limits import LimitStore, Scope
 from storage.line import Line
-from storage.objects import ObjectFolder
+from storage.objects import Objects
 
 SETTLED_S: Final = 10.0
 """How long after its deadline a job's limits are settled, at the latest."""
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 class Closing:
     """Works in tasks of its own, so that no client waits for it; goes on trying while Redis is out of reach."""
 
-    def __init__(self, relay: Relay, limits: LimitStore, slots: Slots, line: Line, objects: ObjectFolder) -> None:
+    def __init__(self, relay: Relay, limits: LimitStore, slots: Slots, line: Line, objects: Objects) -> None:
         self._relay = relay
         self._limits = limits
         self._slots = slots

@@ -16,7 +16,7 @@ from ingress.background import Background
 from ingress.gap import MissedEnds
 from ingress.key_names import named_by_id
 from ingress.lanes import LaneBoard
-from ingress.networks import client_address
+from ingress.networks import Address, client_address
 from ingress.relay import Relay
 from ingress.settings import IngressSettings
 from ingress.slots import Slots
@@ -35,7 +35,8 @@ from storage.keys import KeyStore
 from storage.ledger import Ledger
 from storage.limits import LimitStore
 from storage.line import Line
-from storage.objects import ObjectFolder
+from storage.object_storage import open_objects
+from storage.objects import Objects
 from storage.observe.tracing import Tracing
 from storage.replies import reply_channel
 from storage.responses import ResponseStore
@@ -61,6 +62,7 @@ class Door:
     catalog: Catalog
     keys: KeyCache
     ledger: Ledger
+    objects: Objects
     submitter: Submitter
     responses: ResponseStore
     background: Background
@@ -106,10 +108,13 @@ class Door:
         return key
 
     def authorize(self, key: AccessKey, model_id: str | None, request: Request) -> None:
+        authorize(key, model_id, self.address(request), time.time_ns() // 1_000_000)
+
+    def address(self, request: Request) -> Address:
+        """Where a request comes from, past the proxies that are trusted."""
         # Each proxy may add a header of its own: read alone, the first is the one a client could forge.
         forwarded_for = ", ".join(request.headers.getlist("x-forwarded-for")) or None
-        address = client_address(request.client, forwarded_for, self.settings.trusted_proxies)
-        authorize(key, model_id, address, time.time_ns() // 1_000_000)
+        return client_address(request.client, forwarded_for, self.settings.trusted_proxies)
 
     def _gap(self) -> None:
         """What Redis told this process while it was deaf is lost: revoked keys, and the ends of jobs."""
@@ -163,7 +168,7 @@ class Door:
         ticking = asyncio.create_task(relay.tick(), name="relay-tick")
         opening.callback(ticking.cancel)
 
-        objects = ObjectFolder(self._storage.objects)
+        self.objects = objects = await opening.enter_async_context(open_objects(self._storage))
         limits = LimitStore(line)
         slots = Slots(limits, self.settings.slot_lease_s)
         self.submitter = Submitter(

@@ -28,6 +28,7 @@ KINDS: Final[Mapping[int, Kind]] = {
     404: Kind("not_found_error", "not_found"),
     405: Kind("invalid_request_error", "method_not_allowed"),
     409: Kind("conflict_error", "conflict"),
+    410: Kind("not_found_error", "gone"),
     413: Kind("invalid_request_error", "request_too_large"),
     429: Kind("rate_limit_error", "too_many_requests"),
     500: Kind("server_error", "server_error"),

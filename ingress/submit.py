@@ -29,7 +29,7 @@ from storage.expiring import ExpiringObjects
 from storage.kafka import MESSAGE_LIMIT_BYTES, Header, LogProducer, Publish
 from storage.limits import LimitStore, Scope, Verdict
 from storage.line import Line
-from storage.objects import ObjectFolder
+from storage.objects import Objects
 from storage.observe.tracing import TRACEPARENT
 
 BODY_KEPT_MS: Final = 60_000
@@ -50,7 +50,7 @@ class Submitter:
         slots: Slots,
         line: Line,
         producer: LogProducer,
-        objects: ObjectFolder,
+        objects: Objects,
         catalog: Catalog,
     ) -> None:
         self._settings = settings

@@ -10,7 +10,8 @@
     ├── Unauthenticated         invalid_api_key           401
     ├── Forbidden               permission_denied         403
     ├── NotFound                not_found                 404
-    │   └── ModelNotFound       model_not_found           404
+    │   ├── ModelNotFound       model_not_found           404
+    │   └── Expired             expired                   410
     ├── RateLimited             rate_limit_exceeded       429  yes
     ├── Cancelled               cancelled                 499
     ├── EngineFailed            engine_failed             502
@@ -99,6 +100,12 @@ class NotFound(PenstockError):
 
 class ModelNotFound(NotFound):
     code = "model_not_found"
+
+
+class Expired(NotFound):
+    """What was there once, and for a time that is over."""
+
+    code, status = "expired", 410
 
 
 class RateLimited(PenstockError):

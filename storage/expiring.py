@@ -7,7 +7,7 @@ from typing import Final
 
 from storage.due import DueList
 from storage.line import Line
-from storage.objects import ObjectFolder
+from storage.objects import Objects
 
 DUE: Final = "penstock:objects"
 MOST_SWEPT: Final = 64
@@ -21,7 +21,7 @@ class ExpiringObjects:
     Whoever is done with an object earlier may delete it where it lies: its note is dropped when it is due.
     """
 
-    def __init__(self, line: Line, objects: ObjectFolder) -> None:
+    def __init__(self, line: Line, objects: Objects) -> None:
         self._objects = objects
         self._due = DueList(line, DUE)
 

@@ -1,97 +1,96 @@
-"""Bodies too large for the log, and what is kept for longer than Redis should hold it."""
+"""Object storage: bodies too large for the log, and what is kept for longer than Redis should hold it.
 
-import asyncio
-import contextlib
-import os
-import secrets
-from collections.abc import Mapping
-from io import BufferedWriter
-from pathlib import Path
+A key is a path of names, told from the account and the job that it belongs to: `media/{account}/{job}/{name}`.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Final, NamedTuple, Protocol, runtime_checkable
+
+MOST_KEY_BYTES: Final = 1024
+"""S3's own limit, with whatever prefix stands before the key."""
 
 
-class ObjectFolder:
-    """Objects as files below one folder, which every part of the platform sees under the same path.
+class ObjectHead(NamedTuple):
+    """What is known of an object without its body; `etag` changes when the body does."""
 
-    A put is whole or absent, whatever process dies in the middle. One alone also outlives the machine; what is put
-    together is on the disk when the machine gets round to it.
+    size_bytes: int
+    content_type: str
+    etag: str
+
+
+class Objects(Protocol):
+    """Where objects rest. A put is whole or absent, whatever process dies in the middle.
+
+    Every method raises ValueError for a key that is none (`checked_key`) and OSError when the storage is out of reach.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    async def put(self, key: str, body: bytes) -> None:
-        await asyncio.to_thread(self._write, key, body, durable=True)
+    async def put(self, key: str, body: bytes, *, content_type: str | None = None) -> None:
+        """Puts it in place of what was there; its type is told from the key's ending if it is not given."""
+        ...
 
     async def put_all(self, bodies: Mapping[str, bytes]) -> None:
-        await asyncio.to_thread(self._write_all, bodies)
+        """Puts many, of which any may be there when it fails."""
+        ...
+
+    async def put_stream(self, key: str, pieces: AsyncIterator[bytes], *, content_type: str | None = None) -> int:
+        """Puts what comes, piece by piece, and returns its size in bytes.
+
+        Nothing is there before the last piece has come, and nothing remains when `pieces` raises or the caller is
+        cancelled.
+        """
+        ...
 
     async def get(self, key: str) -> bytes:
+        """The whole body. Raises FileNotFoundError."""
+        ...
+
+    async def head(self, key: str) -> ObjectHead:
         """Raises FileNotFoundError."""
-        return await asyncio.to_thread(self._path(key).read_bytes)
+        ...
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The body from byte `start` up to, not with, byte `end`, in pieces of a bounded size.
+
+        All of it is of one version of the object. Raises FileNotFoundError before the first piece.
+        """
+        ...
 
     async def delete(self, key: str) -> None:
         """Deletes the object if it is there."""
-        await asyncio.to_thread(self._path(key).unlink, missing_ok=True)
+        ...
 
     async def groups(self, prefix: str) -> list[str]:
         """The names that stand directly below a prefix and have objects below themselves, in order."""
-        return await asyncio.to_thread(self._groups, prefix)
+        ...
 
     async def delete_group(self, prefix: str) -> None:
         """Deletes every object below a prefix, also while another process does."""
-        await asyncio.to_thread(self._delete_group, prefix)
+        ...
 
-    def _groups(self, prefix: str) -> list[str]:
-        folder = self._path(prefix)
-        return sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+    async def signed_url(self, key: str, until_ms: int, *, file_name: str | None = None) -> str:
+        """Where whoever has the URL, and nothing else, can read the object until then.
 
-    def _delete_group(self, prefix: str) -> None:
-        top = self._path(prefix)
-        for folder, _, names in os.walk(top, topdown=False):
-            for name in names:
-                Path(folder, name).unlink(missing_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                Path(folder).rmdir()
-
-    def _write_all(self, bodies: Mapping[str, bytes]) -> None:
-        for key, body in bodies.items():
-            self._write(key, body, durable=False)
-
-    def _write(self, key: str, body: bytes, *, durable: bool) -> None:
-        path = self._path(key)
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
-        try:
-            with _new(draft) as file:
-                file.write(body)
-                if durable:
-                    file.flush()
-                    os.fsync(file.fileno())
-            draft.replace(path)
-            if durable:
-                _sync_folder(path.parent)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-
-    def _path(self, key: str) -> Path:
-        """Told from the key's text alone: asking the disk about every folder on the way costs more than a write."""
-        if key.startswith("/") or ".." in key.split("/"):
-            raise ValueError(f"{key!r} leaves the folder")
-        return self._folder / key
+        With a file name, a browser saves it under that name. Whether there is such an object is not looked up.
+        """
+        ...
 
 
-def _new(path: Path) -> BufferedWriter:
-    try:
-        return path.open("xb")
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("xb")
+@runtime_checkable
+class ServedHere(Protocol):
+    """Object storage whose signed URLs lead to the ingress."""
+
+    def check(self, key: str, signed: Mapping[str, str], now_ms: int) -> str | None:
+        """The file name of a URL with this query. Raises Forbidden, or Expired when its time is over."""
+        ...
 
 
-def _sync_folder(folder: Path) -> None:
-    """A name in a folder is on the disk only when the folder is."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def checked_key(key: str) -> str:
+    """The key, if no storage takes it for another or for none. Raises ValueError.
+
+    No name in it is empty or begins with a dot: those are `..`, and what a folder keeps for itself.
+    """
+    if not all(name and name[0] != "." for name in key.split("/")):
+        raise ValueError(f"{key!r} leaves the folder")
+    if not key.isprintable() or "\\" in key or len(key.encode()) > MOST_KEY_BYTES:
+        raise ValueError(f"{key!r} is no object's key")
+    return key

@@ -20,7 +20,7 @@ from schemas.errors import Undecidable
 from storage.due import DueList
 from storage.limits import Scope
 from storage.line import Line
-from storage.objects import ObjectFolder
+from storage.objects import Objects
 
 ROOT: Final = "responses"
 DUE: Final = "penstock:responses"
@@ -83,7 +83,7 @@ class ResponseStore:
     Raises Undecidable when neither of the two places can be reached, or the one that would know.
     """
 
-    def __init__(self, line: Line, objects: ObjectFolder, keep_days: int) -> None:
+    def __init__(self, line: Line, objects: Objects, keep_days: int) -> None:
         self._line = line
         self._objects = objects
         self._due = DueList(line, DUE)

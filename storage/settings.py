@@ -1,8 +1,6 @@
 """The settings every part reads, once, at its composition root."""
 
-from pathlib import Path
-
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -14,7 +12,9 @@ class StorageSettings(BaseSettings):
     kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma separated")
     redis: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey; redis://, rediss:// or unix://")
     database: str = Field("sqlite:///.penstock/penstock.db", description="SQLite or PostgreSQL, as a SQLAlchemy URL")
-    objects: Path = Field(Path(".penstock/objects"), description="Folder that holds bodies too large for Kafka")
+    objects: str = Field(".penstock/objects", description="Object storage: a folder, or s3://bucket/prefix")
+    objects_secret: SecretStr = Field(SecretStr(""), description="Signs a folder's URLs; empty: one in the folder")
+    public_url: str = Field("http://127.0.0.1:8080", description="Where clients reach the ingress, as URLs name it")
     catalog: str = Field("", description="The operator's catalogue files, separated like PATH")
 
 

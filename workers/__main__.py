@@ -21,7 +21,7 @@ from storage.jobs import JobRecords, cancel_channel
 from storage.kafka import LogProducer
 from storage.lane_consumer import LaneConsumer
 from storage.line import Line
-from storage.objects import ObjectFolder
+from storage.object_storage import open_objects
 from storage.observe.exposition import exposed
 from storage.observe.logging import configure
 from storage.observe.tracing import Tracing
@@ -97,6 +97,7 @@ class Worker:
         fetcher = Fetcher(self._settings.fetch_networks, http=self._settings.fetch_http, limit_s=self._settings.fetch_s)
         keep.push_async_callback(fetcher.close)
         inliner = Inliner(fetcher)
+        objects = await keep.enter_async_context(open_objects(self._storage))
         loops = []
         for lane in lanes:
             own = [model for model in catalog if model.lane == lane]
@@ -106,7 +107,6 @@ class Worker:
             consumer = LaneConsumer(
                 self._storage.kafka, lane_topic(lane), f"penstock.{lane}", f"{self._settings.worker_name}.{lane}"
             )
-            objects = ObjectFolder(self._storage.objects)
             settler = Settler(records, producer, objects)
             loops.append(
                 LaneLoop(

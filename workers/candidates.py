@@ -10,7 +10,7 @@ from schemas.catalog import Catalog, Model
 from schemas.chat import Chat
 from schemas.jobs import COUNT_TOKENS, Asked, Fallback, Job
 from schemas.media import Draw
-from storage.objects import ObjectFolder
+from storage.objects import Objects
 from workers.count import Counting
 from workers.engine import Engine
 from workers.failover import Candidate
@@ -22,7 +22,7 @@ class Candidates:
     """The engines of one worker, by the ids of their rows."""
 
     def __init__(
-        self, catalog: Catalog, engines: Mapping[str, Engine[Any, Any]], inliner: Inliner, objects: ObjectFolder
+        self, catalog: Catalog, engines: Mapping[str, Engine[Any, Any]], inliner: Inliner, objects: Objects
     ) -> None:
         self._catalog = catalog
         self._engines = engines

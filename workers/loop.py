@@ -12,7 +12,7 @@ from schemas.jobs import COUNT_TOKENS, DECODER, WORK_DECODER, Asked, Job, Stored
 from schemas.usage import Usage
 from storage.jobs import Claim, Claimed, JobRecords
 from storage.lane_consumer import LaneConsumer, Taken
-from storage.objects import ObjectFolder
+from storage.objects import Objects
 from storage.observe.tracing import Tracing, traceparent_of
 from storage.replies import Outboxes
 from workers import metrics
@@ -58,7 +58,7 @@ class LaneLoop:
         records: JobRecords,
         runs: Runs,
         outboxes: Outboxes,
-        objects: ObjectFolder,
+        objects: Objects,
         settler: Settler,
         tracing: Tracing,
     ) -> None:

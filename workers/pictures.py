@@ -7,14 +7,14 @@ from schemas.chunks import Delta, UsageReport
 from schemas.errors import Undecidable
 from schemas.media import Draw
 from schemas.media_chunks import Picture
-from storage.objects import ObjectFolder
+from storage.objects import Objects
 from workers.engine import Drawn, ImageEngine
 
 
 class Depositing:
     """An image engine whose pictures are laid down, below the account and the job, before anybody hears of them."""
 
-    def __init__(self, engine: ImageEngine, objects: ObjectFolder, account: str) -> None:
+    def __init__(self, engine: ImageEngine, objects: Objects, account: str) -> None:
         self._engine = engine
         self._objects = objects
         self._account = account

@@ -11,7 +11,7 @@ from schemas.topics import DEAD_LETTERS, USAGE
 from storage.jobs import JobRecords
 from storage.kafka import Header, LogProducer
 from storage.lane_consumer import Taken
-from storage.objects import ObjectFolder
+from storage.objects import Objects
 from workers import metrics
 from workers.outcome import EVENT_ENCODER, Outcome
 from workers.reply import Reply
@@ -32,7 +32,7 @@ class Settler:
     end that stands, and its usage event is published once more: the ledger takes it once.
     """
 
-    def __init__(self, records: JobRecords, producer: LogProducer, objects: ObjectFolder) -> None:
+    def __init__(self, records: JobRecords, producer: LogProducer, objects: Objects) -> None:
         self._records = records
         self._producer = producer
         self._objects = objects

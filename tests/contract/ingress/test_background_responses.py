@@ -20,7 +20,7 @@ from schemas.usage import Usage
 from storage.background import DUE, BackgroundJobs, Name
 from storage.limits import LimitStore, Scope
 from storage.line import Line
-from storage.objects import ObjectFolder
+from storage.object_folder import ObjectFolder
 from storage.replies import Outboxes
 from storage.responses import ResponseStore, StoredResponse, Ticket
 from tests.open_responses import check_response, check_stream

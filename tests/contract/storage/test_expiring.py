@@ -10,7 +10,7 @@ from storage import expiring
 from storage.expiring import DUE, ExpiringObjects
 from storage.line import Line
 from storage.local.valkey import ValkeyServer
-from storage.objects import ObjectFolder
+from storage.object_folder import ObjectFolder
 from tests.contract.storage.between import Between
 
 HOUR_MS = 3_600_000

@@ -11,7 +11,7 @@ from schemas.errors import Undecidable
 from storage import responses
 from storage.limits import Scope
 from storage.line import Line
-from storage.objects import ObjectFolder
+from storage.object_folder import ObjectFolder
 from storage.responses import DUE, ResponseStore, StoredResponse, Ticket
 
 DAY_S = 86_400

@@ -22,7 +22,7 @@ from storage.jobs import JobRecords, cancel_channel
 from storage.kafka import Header, LogProducer
 from storage.lane_consumer import LaneConsumer
 from storage.line import Line
-from storage.objects import ObjectFolder
+from storage.object_folder import ObjectFolder
 from storage.observe.tracing import Tracing
 from storage.replies import Outboxes, decode_frames, reply_channel
 from storage.subscription import Subscription

@@ -14,7 +14,7 @@ from schemas.jobs import Fallback, Job
 from schemas.media import Draw
 from schemas.media_chunks import Picture
 from schemas.usage import Price, Usage
-from storage.objects import ObjectFolder
+from storage.object_folder import ObjectFolder
 from workers.candidates import Candidates
 from workers.engine import Drawn
 from workers.fetch import Fetcher

@@ -1,0 +1,75 @@
+"""A file that is whole when it gets its name."""
+
+import os
+import secrets
+from io import BufferedWriter
+from pathlib import Path
+from typing import Final
+
+DRAFTS: Final = ".drafts"
+
+
+class Draft:
+    """Made by its first write, in one place below `top` with all other drafts; `become` or `discard` ends it."""
+
+    def __init__(self, top: Path) -> None:
+        self._top = top
+        self._path = top / DRAFTS / secrets.token_hex(12)
+        self._file: BufferedWriter | None = None
+        self.size_bytes = 0
+
+    def write(self, piece: bytes | bytearray) -> None:
+        if self._file is None:
+            self._file = _new(self._path)
+        self.size_bytes += self._file.write(piece)
+
+    def become(self, path: Path, *, durable: bool) -> None:
+        """Takes this place below `top`, and that of the file that was there. Durable, it outlives the machine."""
+        assert self._file is not None, "an empty file is written, too"
+        if durable:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self._file.close()
+        made = _place(self._path, path)
+        if durable:
+            for folder in path.parents:
+                _sync_folder(folder)
+                if not made or folder == self._top:
+                    break
+
+    def discard(self) -> None:
+        """Leaves nothing of what has not become anything."""
+        if self._file is not None:
+            self._file.close()
+            self._path.unlink(missing_ok=True)
+
+
+def _new(path: Path) -> BufferedWriter:
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
+
+
+def _place(draft: Path, path: Path) -> bool:
+    """Whether folders had to be made on the way; another process may be removing those that are empty."""
+    made = False
+    while True:
+        try:
+            draft.replace(path)
+            return made
+        except FileNotFoundError:
+            if not draft.exists():
+                raise
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made = True
+
+
+def _sync_folder(folder: Path) -> None:
+    """A name in a folder is on the disk only when the folder is."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
