@@ -1,0 +1,32 @@
+"""Engines of long work by the name that a catalogue row gives them."""
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Final, cast
+
+from schemas.catalog import Model
+from schemas.engines import EngineName, Modality
+from workers.engines.setup import SetupError, secret
+from workers.job_engine import JobEngine
+
+Constructor = Callable[[Model, str | None], JobEngine]
+
+# By name and not by import, as in `registry`.
+_ENGINES: Final[Mapping[tuple[EngineName, Modality], str]] = {
+    ("storyboard", "video"): "workers.engines.storyboard_video:StoryboardVideo",
+    ("openai_compatible", "video"): "workers.engines.openai_videos:OpenAIVideos",
+}
+
+LONG: Final[frozenset[Modality]] = frozenset({"video", "invoke"})
+"""The modalities whose work is long."""
+
+
+def build(model: Model, environment: Mapping[str, str]) -> JobEngine:
+    """The engine of a row, which has opened nothing yet. Raises SetupError, as in `registry`."""
+    try:
+        constructor = cast(Constructor, pkgutil.resolve_name(_ENGINES[model.engine, model.modality]))
+    except ModuleNotFoundError as exc:
+        raise SetupError(
+            f"model '{model.id}': engine {model.engine} needs the package '{exc.name}', which is not installed here"
+        ) from exc
+    return constructor(model, secret(model, environment))
