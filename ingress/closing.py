@@ -13,6 +13,7 @@ from ingress.submission import Submission
 from schemas.errors import Undecidable
 from schemas.jobs import Job, Stored
 from storage import jobs
+from storage.async_jobs import AsyncJobs
 from storage.limits import LimitStore, Scope
 from storage.line import Line
 from storage.objects import Objects
@@ -44,6 +45,7 @@ class Closing:
         self._slots = slots
         self._line = line
         self._objects = objects
+        self._long = AsyncJobs(line)
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
 
@@ -58,6 +60,10 @@ class Closing:
     def withdraw(self, job: Job, scopes: tuple[Scope, ...], tokens: int, stored: Stored | None) -> None:
         """Ends a job that may or may not have been queued and for which nobody will ask."""
         self._start(self._withdraw(job, scopes, tokens, stored))
+
+    def withdraw_long(self, job: Job, scopes: tuple[Scope, ...], tokens: int) -> None:
+        """As `withdraw`, for a job that may or may not have a record of its own."""
+        self._start(self._withdraw_long(job, scopes, tokens))
 
     async def drain(self, timeout_s: float) -> None:
         """Waits for what is under way; leases end by themselves where that takes too long."""
@@ -95,6 +101,18 @@ class Closing:
                 await self._objects.delete(stored.key)
         finally:
             await self._until_decided(job, lambda: self._limits.settle(scopes, job.id, tokens))
+
+    async def _withdraw_long(self, job: Job, scopes: tuple[Scope, ...], tokens: int) -> None:
+        try:
+            # Made if it is not there: an envelope that did reach the lane must find that the job has ended.
+            await self._until_decided(job, lambda: self._end_long(job))
+            if isinstance(job.work, Stored):
+                await self._objects.delete(job.work.key)
+        finally:
+            await self._until_decided(job, lambda: self._limits.settle(scopes, job.id, tokens))
+
+    async def _end_long(self, job: Job) -> None:
+        await self._long.withdraw(await self._long.create(job))
 
     async def _settle(self, submission: Submission) -> None:
         job, scopes = submission.job, submission.scopes

@@ -23,7 +23,10 @@ from schemas.catalog import Catalog, Model
 from schemas.chat import Chat
 from schemas.errors import Overloaded, Undecidable
 from schemas.jobs import COUNT_TOKENS, ENCODER, Asked, Fallback, Job, Stored
+from schemas.media import Film, Invoke
 from schemas.topics import lane_topic
+from storage.async_jobs import AsyncJobs
+from storage.async_record import TERMS_ENCODER, AsyncJob, Terms
 from storage.background import Name
 from storage.expiring import ExpiringObjects
 from storage.kafka import MESSAGE_LIMIT_BYTES, Header, LogProducer, Publish
@@ -34,6 +37,9 @@ from storage.observe.tracing import TRACEPARENT
 
 BODY_KEPT_MS: Final = 60_000
 """How long a body that is not deleted with its job outlives the job's deadline: clocks of two machines differ."""
+
+RECORD_LIMIT_BYTES: Final = 64 * 1024
+"""A long job's record is read at every look at it, so what makes it larger lies elsewhere."""
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +70,7 @@ class Submitter:
         self._producer = producer
         self._bodies = ExpiringObjects(line, objects)
         self._closing = Closing(relay, limits, slots, line, objects)
+        self._long = AsyncJobs(line)
         self._open: Counter[str] = Counter()
 
     async def submit(
@@ -131,6 +138,46 @@ class Submitter:
         metrics.ACCEPTED.labels(model.id).inc()
         return job, headers
 
+    async def start(
+        self,
+        key: AccessKey,
+        model: Model,
+        work: Film | Invoke,
+        *,
+        operation: str,
+        keep_s: float,
+        tokens: int = 0,
+        callback_url: str | None = None,
+        context: bytes = b"",
+        traceparent: str | None = None,
+    ) -> tuple[AsyncJob, dict[str, str]]:
+        """A long job: returns it, with the limits' headers, once its record is made and the log has acknowledged it.
+
+        `context` is what the door keeps with the job for itself. Raises as `submit` does; then the job is nowhere seen
+        and never runs.
+        """
+        self._make_way_for_long(model)
+        job = self._job(key, model, work, operation, stream=False)
+        scopes = limit_rules.scopes(key, model.id, self._settings.default_limits())
+        terms = Terms(scopes, tokens, keep_s, callback_url, context)
+        job = msgspec.structs.replace(job, reply_to="", context=TERMS_ENCODER.encode(terms))
+        lease_ms = job.deadline_ms - job.accepted_at_ms + int(SETTLED_S * 1000)
+        headers = await self._admit(job, scopes, tokens, lease_ms)
+        try:
+            value, stored = await self._envelope(job, RECORD_LIMIT_BYTES)
+        except BaseException:
+            self._closing.release(job, scopes, tokens)
+            raise
+        job = msgspec.structs.replace(job, work=stored or job.work)
+        try:
+            accepted = await self._long.create(job)
+            await (await self._send(job, value, traceparent))
+        except BaseException:
+            self._closing.withdraw_long(job, scopes, tokens)
+            raise
+        metrics.ACCEPTED.labels(model.id).inc()
+        return accepted, headers
+
     def close(self, submission: Submission) -> None:
         """Settles what was reserved; a job that no worker has ended is cancelled first and its end waited for."""
         self._open[submission.job.lane] -= 1
@@ -149,6 +196,12 @@ class Submitter:
             raise overloaded
         if self._open[model.lane] - state.slots >= self._settings.max_waiting_per_lane:
             raise Overloaded(f"Too many requests wait for the lane {model.lane}.", retry_after_s=1)
+
+    def _make_way_for_long(self, model: Model) -> None:
+        """Nobody waits with an open request, so a long job may wait for as long as it may last."""
+        state = self._lanes.state(model.lane)
+        if (overloaded := shed(model.lane, state, model.deadline_s, self._settings.unserved_s)) is not None:
+            raise overloaded
 
     def _job(self, key: AccessKey, model: Model, work: Asked, operation: str, stream: bool) -> Job:
         accepted_at_ms = time.time_ns() // 1_000_000
@@ -200,10 +253,10 @@ class Submitter:
             headers.append((TRACEPARENT, traceparent.encode()))
         return await self._producer.send(lane_topic(job.lane), value, headers=headers)
 
-    async def _envelope(self, job: Job) -> tuple[bytes, Stored | None]:
+    async def _envelope(self, job: Job, most_bytes: int = MESSAGE_LIMIT_BYTES) -> tuple[bytes, Stored | None]:
         """The job as it is published; work too large for the log is laid into object storage, for a claim check."""
         value = ENCODER.encode(job)
-        if len(value) <= MESSAGE_LIMIT_BYTES:
+        if len(value) <= most_bytes:
             return value, None
         body = ENCODER.encode(job.work)
         stored = Stored(f"jobs/{job.account}/{job.id}", len(body))
