@@ -32,17 +32,19 @@ def credential(headers: Mapping[str, str]) -> str:
     raise Unauthenticated("No access key was sent. Send it as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'.")
 
 
-def authorize(key: AccessKey, model_id: str | None, client_ip: Address, now_ms: int) -> None:
+def authorize(key: AccessKey, model_id: str | None, client_ip: Address | None, now_ms: int) -> None:
     """Return if the key is open, and good for this model and from this address.
 
-    `model_id` is a row's id, aliases resolved; None asks about the key alone. Raises Unauthenticated for a key that
-    has ended, Forbidden for one that may not do this.
+    `model_id` is a row's id, aliases resolved; None asks about the key alone. Without an address a key that is bound to
+    networks is not good. Raises Unauthenticated for a key that has ended, Forbidden for one that may not do this.
     """
     if key.revoked_at_ms is not None:
         raise Unauthenticated("This access key has been revoked. Use another one.")
     if key.expires_at_ms is not None and now_ms >= key.expires_at_ms:
         raise Unauthenticated("This access key has expired. Use another one.")
-    if key.networks and not is_within(client_ip, _networks(key.networks)):
+    if key.networks and client_ip is None:
+        raise Forbidden("This access key may be used from certain networks only, and this request has no address.")
+    if client_ip is not None and key.networks and not is_within(client_ip, _networks(key.networks)):
         raise Forbidden(f"This access key may not be used from the address {client_ip}.")
     if model_id is not None and not opens(key, model_id):
         raise Forbidden(f"This access key has no access to the model '{model_id}'.", param="model")

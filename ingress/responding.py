@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from starlette.requests import Request
 
 from ingress.answer import Keep
-from ingress.body import read_body
 from ingress.door import Door
+from ingress.incoming import Incoming
 from ingress.named import with_places
 from ingress.past import past_of
 from ingress.responses_contract import check_conversation, check_request
@@ -94,18 +93,17 @@ class Asked:
         return self.record(fold, Ticket(job.lane, job.deadline_ms, job.stream, scopes, self.tokens))
 
 
-async def ask(door: Door, request: Request) -> Asked:
+async def ask(door: Door, asked: Incoming) -> Asked:
     """Reads and checks a request. Raises what is wrong with it, or Undecidable."""
-    key = await door.authenticate(request)
-    asked = parse(await read_body(request, door.settings.max_body_bytes, door.settings.body_s))
-    model = door.catalog.find(asked.model)
-    door.authorize(key, model.id, request)
-    check_request(model, asked)
-    past = await past_of(door.responses, key.account, asked)
-    placed = said(asked, past.history, past.known)
-    chat = to_chat(asked, placed, model)
-    check_conversation(model, asked, placed, chat)
-    return Asked(key, model, asked, past.history, placed, with_places(chat, places_of(asked, placed)))
+    request = parse(asked.body)
+    model = door.catalog.find(request.model)
+    asked.authorize(model)
+    check_request(model, request)
+    past = await past_of(door.responses, asked.key.account, request)
+    placed = said(request, past.history, past.known)
+    chat = to_chat(request, placed, model)
+    check_conversation(model, request, placed, chat)
+    return Asked(asked.key, model, request, past.history, placed, with_places(chat, places_of(request, placed)))
 
 
 def _never() -> float:

@@ -5,17 +5,12 @@ import time
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from ingress.answer import Fold, StreamedAnswer, WholeAnswer, Writer
-from ingress.body import read_body
-from ingress.contract import check_chat
+from ingress.answer import StreamedAnswer, WholeAnswer, Writer
 from ingress.door import Door
-from ingress.named import with_places
-from ingress.remembering import recall, remembering
-from ingress.tokens import reserve_tokens
-from ingress.translate.openai_chat import ReplyFold, StreamWriter, parse, to_chat
-from ingress.turns import chat_place, check_turns
-
-PATH = "/v1/chat/completions"
+from ingress.incoming import incoming
+from ingress.operations.chat import NAME, PATH, ask, fold
+from ingress.operations.operation import Told, submitted
+from ingress.translate.openai_chat import StreamWriter
 
 router = APIRouter()
 
@@ -33,34 +28,15 @@ router = APIRouter()
 async def create_chat_completion(request: Request) -> Response:
     started = time.perf_counter()
     door: Door = request.app.state.door
-    key = await door.authenticate(request)
-    asked = parse(await read_body(request, door.settings.max_body_bytes, door.settings.body_s))
-    model = door.catalog.find(asked.model)
-    door.authorize(key, model.id, request)
-    check_chat(model, PATH, asked)
-    chat = to_chat(asked, model)
-    check_turns(chat)
-    chat = await recall(door.thinking, key.account, model, with_places(chat, chat_place))
-    stream = bool(asked.stream)
-    with door.tracing.span("submit", request.headers.get("traceparent"), model=model.id) as traceparent:
-        submission = await door.submitter.submit(
-            key,
-            model,
-            chat,
-            operation="chat",
-            stream=stream,
-            tokens=reserve_tokens(chat, model),
-            traceparent=traceparent,
-        )
-    job, request_id = submission.job, request.state.request_id
-    created = job.accepted_at_ms // 1000
-    remember = remembering(door.thinking, key.account, model, chat)
-    keep = None if remember is None else remember.keep
-    if not stream:
-        fold: Fold = ReplyFold(job.id, model.id, created)
-        fold = fold if remember is None else remember.fold(fold)
-        return WholeAnswer(door.submitter, submission, request_id, started, fold, keep=keep)
-    include_usage = bool(asked.stream_options and asked.stream_options.include_usage)
-    writer: Writer = StreamWriter(job.id, model.id, created, include_usage)
-    writer = writer if remember is None else remember.writer(writer)
-    return StreamedAnswer(door.submitter, submission, request_id, started, writer, keep=keep)
+    asked = await incoming(door, request)
+    chat = await ask(door, asked)
+    submission = await submitted(door, asked, NAME, chat)
+    told, request_id = Told.of(submission.job), request.state.request_id
+    if not chat.stream:
+        whole = fold(door, told._replace(state=chat.state(told)))
+        return WholeAnswer(door.submitter, submission, request_id, started, whole.fold, keep=whole.keep)
+    options, remember = chat.request.stream_options, chat.remember
+    writer: Writer = StreamWriter(told.job_id, told.model, told.created, bool(options and options.include_usage))
+    if remember is None:
+        return StreamedAnswer(door.submitter, submission, request_id, started, writer)
+    return StreamedAnswer(door.submitter, submission, request_id, started, remember.writer(writer), keep=remember.keep)

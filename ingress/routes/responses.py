@@ -12,6 +12,7 @@ from ingress.answer import StreamedAnswer, WholeAnswer
 from ingress.counting import counted
 from ingress.door import Door
 from ingress.following import Following, events
+from ingress.incoming import incoming
 from ingress.listing import Order, page_of
 from ingress.responding import OPERATION, Asked, ask
 from ingress.responses_contract import ENDPOINT
@@ -44,7 +45,7 @@ router = APIRouter()
 async def create_response(request: Request) -> Response:
     started = time.perf_counter()
     door: Door = request.app.state.door
-    asked = await ask(door, request)
+    asked = await ask(door, await incoming(door, request))
     if asked.request.background:
         return await _in_background(door, request, asked)
     with door.tracing.span("submit", request.headers.get("traceparent"), model=asked.model.id) as traceparent:
@@ -75,7 +76,7 @@ async def create_response(request: Request) -> Response:
 async def count_input_tokens(request: Request) -> Response:
     started = time.perf_counter()
     door: Door = request.app.state.door
-    asked = await ask(door, request)
+    asked = await ask(door, await incoming(door, request))
     return await counted(door, request, started, key=asked.key, model=asked.model, chat=asked.chat, body=count_body)
 
 
