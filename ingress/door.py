@@ -26,6 +26,8 @@ from schemas.access import KEYS_CHANNEL, AccessKey
 from schemas.catalog import Catalog
 from schemas.errors import Overloaded
 from schemas.lanes import LANES_CHANNEL
+from storage.async_changes import Changes
+from storage.async_jobs import CHANGES, AsyncJobs
 from storage.background import BackgroundJobs
 from storage.catalog import catalog_files, load_catalog
 from storage.database import Database
@@ -67,10 +69,12 @@ class Door:
     responses: ResponseStore
     background: Background
     thinking: ThinkingStore
+    jobs: AsyncJobs
     tracing: Tracing
 
     def __init__(self, storage: StorageSettings, settings: IngressSettings, observe: ObserveSettings) -> None:
         self.settings = settings
+        self.changes = Changes()
         self._storage = storage
         self._observe = observe
         self._stack = AsyncExitStack()
@@ -117,8 +121,9 @@ class Door:
         return client_address(request.client, forwarded_for, self.settings.trusted_proxies)
 
     def _gap(self) -> None:
-        """What Redis told this process while it was deaf is lost: revoked keys, and the ends of jobs."""
+        """What Redis told this process while it was deaf is lost: revoked keys, changes and ends of jobs."""
         self.keys.forget_all()
+        self.changes.gap()
         self._missed.begin()
 
     async def _open(self, opening: AsyncExitStack) -> None:
@@ -159,6 +164,7 @@ class Door:
             {
                 self._reply_to: relay.heard,
                 LANES_CHANNEL: lanes.heard,
+                CHANGES: self.changes.heard,
                 KEYS_CHANNEL: lambda payload: self.keys.forget(payload.decode(errors="replace")),
             },
             on_gap=self._gap,
@@ -185,6 +191,7 @@ class Door:
         )
         self.responses = ResponseStore(line, objects, self.settings.responses_days)
         self.thinking = ThinkingStore(line)
+        self.jobs = AsyncJobs(line)
         self.background = Background(BackgroundJobs(line), self.responses, limits, line)
         for name, work in (
             ("background", self.background.look_after()),
