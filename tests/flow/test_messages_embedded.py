@@ -36,6 +36,17 @@ async def test_it_answers_and_counts(stack: Stack, key: NewKey) -> None:
     assert message.usage.input_tokens + (message.usage.cache_read_input_tokens or 0) == counted.input_tokens
 
 
+async def test_it_tells_which_stop_sequence_it_hit(stack: Stack, key: NewKey) -> None:
+    vowels = ["a", "e", "i", "o"]
+    async with sdk(stack, key) as client:
+        whole = await client.messages.create(**ASKED, stop_sequences=vowels)
+        async with client.messages.stream(**ASKED, stop_sequences=vowels) as stream:
+            streamed = await stream.get_final_message()
+    for message in (whole, streamed):
+        assert message.stop_reason == "stop_sequence"
+        assert message.stop_sequence in vowels
+
+
 async def test_what_claude_code_sends_unasked_is_no_reason_to_refuse(stack: Stack, key: NewKey) -> None:
     mark = {"type": "ephemeral"}
     async with sdk(stack, key) as client:

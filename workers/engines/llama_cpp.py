@@ -151,6 +151,9 @@ def body_of(shape: openai_request.Shape, model: Model, chat: Chat, choice: int) 
     fields.pop("n", None)
     fields |= {"return_progress": True, "timings_per_token": True}
     fields["max_tokens"] = min(sampling.max_output_tokens or model.max_output_tokens, model.max_output_tokens)
+    if sampling.stop:
+        # Only then does it say which one it hit.
+        fields["verbose"] = True
     if sampling.repetition_penalty is not None:
         fields["repeat_penalty"] = fields.pop("repetition_penalty")
     if sampling.logprobs:

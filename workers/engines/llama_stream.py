@@ -21,11 +21,23 @@ class _Timings(msgspec.Struct, gc=False):
     predicted_n: int = 0
 
 
+class _Verbose(msgspec.Struct, gc=False):
+    """What llama.cpp says of the end beside OpenAI's words, when it is asked to (`verbose`)."""
+
+    stop_type: str | None = None
+    stopping_word: str | None = None
+
+    @property
+    def stop_sequence(self) -> str | None:
+        return self.stopping_word if self.stop_type == "word" else None
+
+
 class _Event(msgspec.Struct):
     choices: list[Choice] | None = None
     usage: WireUsage | None = None
     timings: _Timings | None = None
     error: Any = None
+    verbose: _Verbose | None = msgspec.field(name="__verbose", default=None)
 
 
 _EVENT: Final = msgspec.json.Decoder(_Event)
@@ -63,7 +75,8 @@ class ChoiceStream:
         elif event.timings is not None and event.timings.predicted_n:
             timings = event.timings
             self.usage = Usage(timings.prompt_n + timings.cache_n, timings.predicted_n, timings.cache_n)
-        return [delta for choice in event.choices or () for delta in self._deltas(choice)]
+        stop_sequence = None if event.verbose is None else event.verbose.stop_sequence
+        return [delta for choice in event.choices or () for delta in self._deltas(choice, stop_sequence)]
 
     def end(self, exc: BaseException | None) -> None:
         """No more events will come; `exc` is what the generation raised."""
@@ -86,7 +99,7 @@ class ChoiceStream:
             f"The context of model '{self._model}' is {context} tokens; your messages have {prompt}.", param="messages"
         )
 
-    def _deltas(self, choice: Choice) -> list[Delta]:
+    def _deltas(self, choice: Choice, stop_sequence: str | None) -> list[Delta]:
         deltas: list[Delta] = []
         tokens = None if choice.logprobs is None else choice.logprobs.content
         text = "" if choice.delta is None else choice.delta.content or ""
@@ -95,7 +108,7 @@ class ChoiceStream:
             deltas.append(TextDelta(text, self._choice, logprobs))
         if choice.finish_reason and not self.finished:
             self.finished = True
-            deltas.append(Finish(FINISH_REASONS.get(choice.finish_reason, "stop"), self._choice))
+            deltas.append(Finish(FINISH_REASONS.get(choice.finish_reason, "stop"), self._choice, stop_sequence))
         return deltas
 
 

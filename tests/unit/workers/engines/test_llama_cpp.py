@@ -106,11 +106,11 @@ async def test_the_same_seed_gives_the_same_text_and_choices_differ(engine: Llam
     assert text_of(both, 0) != text_of(both, 1)
 
 
-async def test_stop_is_left_out_of_the_text(engine: LlamaCpp) -> None:
+async def test_stop_is_left_out_of_the_text_and_named(engine: LlamaCpp) -> None:
     asked = chat("Count: one, two, three, four.", max_output_tokens=40, temperature=0.0, stop=("e",))
     deltas = await deltas_of(engine, asked)
     assert "e" not in text_of(deltas)
-    assert Finish("stop") in deltas
+    assert Finish("stop", stop_sequence="e") in deltas
 
 
 async def test_it_leaves_the_process_its_signals() -> None:

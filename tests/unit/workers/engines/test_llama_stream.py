@@ -36,6 +36,13 @@ def test_a_generation() -> None:
     assert stream.failure is None
 
 
+@pytest.mark.parametrize(("kind", "word", "hit"), [("word", "three", "three"), ("eos", "", None)])
+def test_the_stop_sequence_that_was_hit_is_told(kind: str, word: str, hit: str | None) -> None:
+    told = {"__verbose": {"content": "", "stop": True, "stop_type": kind, "stopping_word": word, "prompt": "x"}}
+    sent = event({"finish_reason": "stop", "delta": {}}, **told)
+    assert ChoiceStream("m", 0, 0).fold(sent) == [Finish("stop", 0, hit)]
+
+
 @pytest.mark.parametrize("top", [0, 1])
 def test_logprobs_are_no_more_than_was_asked_for(top: int) -> None:
     sent = event({"delta": {"content": ","}, "logprobs": {"content": [{**TOKEN, "top_logprobs": [TOKEN, TOKEN]}]}})
