@@ -15,11 +15,12 @@ from ingress.door import Door
 from ingress.limits import LimitReached
 from ingress.metrics import ERRORS
 from ingress.observed import Observed
-from ingress.routes import chat, completions, health, messages, models, responses, usage
+from ingress.routes import chat, completions, embeddings, health, messages, models, responses, usage
 from schemas.errors import ErrorData, InvalidRequest, InvalidValue, PenstockError
 from schemas.wire.anthropic import CountTokensRequest, MessagesRequest
 from schemas.wire.openai_chat import ChatCompletionRequest
 from schemas.wire.openai_completions import CompletionRequest
+from schemas.wire.openai_embeddings import EmbeddingRequest
 from schemas.wire.openai_responses import ResponsesRequest
 
 CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed", 408: "request_timeout"}
@@ -29,6 +30,7 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     ChatCompletionRequest,
     CompletionRequest,
     CountTokensRequest,
+    EmbeddingRequest,
     MessagesRequest,
     ResponsesRequest,
 )
@@ -59,7 +61,7 @@ def create_app(door: Door) -> FastAPI:
     settings = door.settings
     app = FastAPI(title="Penstock", version="0.1.0", redirect_slashes=False)
     app.state.door = door
-    for routes in (chat, completions, responses, messages, models, usage, health):
+    for routes in (chat, completions, responses, messages, embeddings, models, usage, health):
         app.include_router(routes.router)
     app.add_exception_handler(PenstockError, _answer_penstock)
     app.add_exception_handler(HTTPException, _answer_http)

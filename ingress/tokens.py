@@ -1,6 +1,6 @@
 """How many tokens a conversation may take, told from its bytes: the door has no tokenizer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -18,6 +18,9 @@ MOST_BYTES_PER_TOKEN: Final = 8
 
 MESSAGE_TOKENS: Final = 4
 """What a chat template puts around each message: a role and two or three marks."""
+
+MARK_TOKENS: Final = 2
+"""What an encoder puts around each input: where it begins and where it ends."""
 
 TEMPLATE_TOKENS: Final = 64
 """Room for what a template may add once, such as a default system message."""
@@ -55,6 +58,12 @@ def reserve_tokens(chat: Chat, model: Model) -> int:
     if bound is None:
         bound = max(1, min(model.max_output_tokens, model.context_tokens - input_tokens))
     return input_tokens + bound * chat.sampling.choices
+
+
+def estimate_embedded_tokens(inputs: Sequence[str | Sequence[int]]) -> int:
+    """About what inputs of an embedding model will be counted as; to reserve limits with, never to bill."""
+    counts = (text_bytes(each) // BYTES_PER_TOKEN if isinstance(each, str) else len(each) for each in inputs)
+    return sum(counts) + MARK_TOKENS * len(inputs)
 
 
 def _tool_bytes(tool: Tool) -> int:

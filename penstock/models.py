@@ -36,7 +36,7 @@ def models(
                     row.modality,
                     row.engine,
                     row.lane,
-                    row.context_tokens,
+                    row.fitting_tokens,
                     row.max_output_tokens,
                     row.price.input_usd_per_mtok,
                     row.price.output_usd_per_mtok,

@@ -159,6 +159,17 @@ class Model(Row):
         return self.upstream_model or self.id
 
     @property
+    def fitting_tokens(self) -> int:
+        """What fits: of a conversation with its answer, or of one input to embed; 0 where the model knows no tokens."""
+        return self.context_tokens or (self.embedding.max_input_tokens if self.embedding is not None else 0)
+
+    @property
+    def contract(self) -> Row | None:
+        """The part of the row that its modality is named for; a text model's is the whole row."""
+        part: Row | None = None if self.modality == "text" else getattr(self, self.modality)
+        return part
+
+    @property
     def dialect(self) -> str | None:
         """Whose own words the model's provider understands, beside what every dialect can say."""
         return ENGINES[self.engine].dialect

@@ -15,6 +15,7 @@ class Embed(msgspec.Struct, frozen=True, omit_defaults=True, tag="embed"):
 
     inputs: tuple[str | tuple[int, ...], ...]
     dimensions: int | None = None
+    user: str | None = None
 
 
 class Draw(msgspec.Struct, frozen=True, omit_defaults=True, tag="draw"):

@@ -44,6 +44,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "worker": ("-m", "workers", "--lane", "text.default"),
     "narrow": ("-m", "workers", "--lane", "text.narrow"),
     "embedded": ("-m", "workers", "--lane", "text.embedded"),
+    "embedding": ("-m", "workers", "--lane", "embedding.default", "--lane", "embedding.embedded"),
     "streams": ("-m", "streams"),
 }
 

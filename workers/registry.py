@@ -17,6 +17,8 @@ _ENGINES: Final[Mapping[tuple[EngineName, Modality], str]] = {
     ("openai_responses", "text"): "workers.engines.openai_responses:OpenAIResponses",
     ("anthropic", "text"): "workers.engines.anthropic:Anthropic",
     ("llama_cpp", "text"): "workers.engines.llama_cpp:LlamaCpp",
+    ("openai_compatible", "embedding"): "workers.engines.openai_embeddings:OpenAIEmbeddings",
+    ("minilm", "embedding"): "workers.engines.minilm:MiniLM",
 }
 
 

@@ -16,6 +16,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 def card(model: Model) -> ModelCard:
     """What a caller is told about a row."""
+    contract = model.contract
     created_at = datetime.fromtimestamp(model.created, UTC).isoformat().replace("+00:00", "Z")
     return ModelCard(
         id=model.id,
@@ -25,12 +26,13 @@ def card(model: Model) -> ModelCard:
         display_name=model.display_name or model.id,
         description=model.description,
         aliases=list(model.aliases),
-        context_length=model.context_tokens,
+        context_length=model.fitting_tokens,
         max_output_tokens=model.max_output_tokens,
         modalities=ModelModalities(input=list(model.inputs), output=list(model.outputs)),
         endpoints=list(model.endpoints),
         abilities=sorted(model.abilities),
-        supported_parameters=sorted(model.rules()),
+        supported_parameters=sorted(model.rules()) if contract is None else [],
+        contract=None if contract is None else contract.model_dump(mode="json"),
         pricing=ModelPricing(**msgspec.structs.asdict(model.price.microusd())),
     )
 

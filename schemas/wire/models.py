@@ -1,6 +1,6 @@
 """The bodies of `GET /v1/models`: one list that OpenAI's and Anthropic's SDKs both read."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -23,7 +23,10 @@ class ModelModalities(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """A catalogue row as callers see it: `object` and `created` are OpenAI's, `type` and `created_at` Anthropic's."""
+    """A catalogue row as callers see it: `object` and `created` are OpenAI's, `type` and `created_at` Anthropic's.
+
+    `contract` is what a model of another modality than text accepts, under the names that the catalogue has for it.
+    """
 
     id: str
     object: Literal["model"] = "model"
@@ -40,6 +43,7 @@ class ModelCard(BaseModel):
     endpoints: list[str]
     abilities: list[str]
     supported_parameters: list[str]
+    contract: dict[str, Any] | None
     pricing: ModelPricing
 
 

@@ -119,12 +119,14 @@ class Upstream:
             else:
                 self._let_go(response)
 
-    async def answer(self, data: bytes, headers: Mapping[str, str] | None = None) -> bytes:
-        """Posts `data` and returns the body of an answer that is no stream. Raises as `stream` does."""
+    async def answer(
+        self, data: bytes, headers: Mapping[str, str] | None = None, *, most_bytes: int = ANSWER_BYTES
+    ) -> bytes:
+        """Posts `data` and returns the body of an answer that is no stream, cut at `most_bytes`. Raises as `stream`."""
         response = await self._ask(data, {**(headers or {}), "Accept": "application/json"})
         try:
             async with asyncio.timeout(self._timeouts.first_chunk_s):
-                body = await _beginning(response, ANSWER_BYTES)
+                body = await _beginning(response, most_bytes)
         except (TimeoutError, aiohttp.ClientError, OSError) as exc:
             raise EngineUnavailable(f"The engine of model '{self._model}' did not answer in time.") from exc
         finally:

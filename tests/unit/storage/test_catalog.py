@@ -94,7 +94,8 @@ def test_a_fallback_is_another_model_and_named_once(folder: Folder, fallbacks: s
 
 def test_rows_keep_the_order_of_the_files(folder: Folder) -> None:
     catalog = folder.load(f"models: [{{id: b, {ROW}}}]", f"models: [{{id: a, {ROW}}}]")
-    assert [row.id for row in catalog] == ["smollm2-135m-instruct", "b", "a"]
+    ids = [row.id for row in catalog]
+    assert (ids[0], ids[-2:]) == ("smollm2-135m-instruct", ["b", "a"])
 
 
 def test_a_row_is_found_by_id_and_alias(folder: Folder) -> None:
@@ -109,7 +110,8 @@ def test_a_later_row_replaces_an_earlier_one_with_its_aliases(folder: Folder) ->
         f"models: [{{id: a, aliases: [x], {ROW}}}, {{id: b, {ROW}}}]",
         f"models: [{{id: a, owned_by: me, replace: true, {ROW}}}, {{id: c, aliases: [x], {ROW}}}]",
     )
-    assert [row.id for row in catalog] == ["smollm2-135m-instruct", "a", "b", "c"]
+    ids = [row.id for row in catalog]
+    assert (ids[0], ids[-3:]) == ("smollm2-135m-instruct", ["a", "b", "c"])
     assert catalog.find("a").owned_by == "me"
     assert catalog.find("x").id == "c"
 
