@@ -1,18 +1,46 @@
 """The object storage that the settings name, opened for a process."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import pkgutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Final, cast
 
+from schemas.errors import InvalidValue
 from storage.object_folder import ObjectFolder
-from storage.objects import Objects
+from storage.objects import Objects, checked_key
 from storage.settings import StorageSettings
 from storage.signed_urls import UrlSigner, kept_secret
+
+S3_SCHEME: Final = "s3://"
+
+S3: Final = "storage.objects_s3:open_s3"
+"""By name and not by import: boto3 takes a third of a second to load, in each process."""
 
 
 @asynccontextmanager
 async def open_objects(settings: StorageSettings) -> AsyncIterator[Objects]:
     """Raises InvalidValue when the storage cannot be used as it is set up."""
-    folder = Path(settings.objects)
-    secret = settings.objects_secret.get_secret_value().encode() or kept_secret(folder)
-    yield ObjectFolder(folder, UrlSigner(settings.public_url, secret))
+    if settings.objects.startswith(S3_SCHEME):
+        name, _, prefix = settings.objects.removeprefix(S3_SCHEME).strip("/").partition("/")
+        open_s3 = cast(
+            Callable[[StorageSettings, str, str], AbstractAsyncContextManager[Objects]], pkgutil.resolve_name(S3)
+        )
+        async with open_s3(settings, name, f"{_checked(prefix)}/" if prefix else "") as objects:
+            yield objects
+    elif "://" in settings.objects:
+        raise InvalidValue("PENSTOCK_OBJECTS: a folder, or s3://bucket/prefix.")
+    else:
+        folder = Path(settings.objects)
+        try:
+            secret = settings.objects_secret.get_secret_value().encode() or kept_secret(folder)
+        except OSError as failure:
+            raise InvalidValue(f"PENSTOCK_OBJECTS: {failure}") from failure
+        yield ObjectFolder(folder, UrlSigner(settings.public_url, secret))
+
+
+def _checked(prefix: str) -> str:
+    try:
+        return checked_key(prefix)
+    except ValueError as failure:
+        raise InvalidValue(f"PENSTOCK_OBJECTS: the prefix {failure}.") from failure

@@ -90,7 +90,7 @@ def checked_key(key: str) -> str:
     No name in it is empty or begins with a dot: those are `..`, and what a folder keeps for itself.
     """
     if not all(name and name[0] != "." for name in key.split("/")):
-        raise ValueError(f"{key!r} leaves the folder")
+        raise ValueError(f"{key!r} leaves its place")
     if not key.isprintable() or "\\" in key or len(key.encode()) > MOST_KEY_BYTES:
         raise ValueError(f"{key!r} is no object's key")
     return key

@@ -14,6 +14,11 @@ class StorageSettings(BaseSettings):
     database: str = Field("sqlite:///.penstock/penstock.db", description="SQLite or PostgreSQL, as a SQLAlchemy URL")
     objects: str = Field(".penstock/objects", description="Object storage: a folder, or s3://bucket/prefix")
     objects_secret: SecretStr = Field(SecretStr(""), description="Signs a folder's URLs; empty: one in the folder")
+    s3_endpoint: str = Field("", description="URL of the S3 server; empty: AWS's own")
+    s3_public_endpoint: str = Field("", description="The same as clients reach it; empty: likewise")
+    s3_region: str = Field("", description="Region of the bucket; empty: AWS_DEFAULT_REGION, or us-east-1")
+    s3_connections: int = Field(16, ge=1, description="Requests to S3 at once, for each process")
+    s3_lifecycle: bool = Field(True, description="Have rules in the bucket that delete what nobody did")
     public_url: str = Field("http://127.0.0.1:8080", description="Where clients reach the ingress, as URLs name it")
     catalog: str = Field("", description="The operator's catalogue files, separated like PATH")
 
