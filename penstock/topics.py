@@ -10,7 +10,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from penstock.step import REFUSED
 from schemas.catalog import Catalog
 from schemas.errors import PenstockError
-from schemas.topics import DAY_MS, HOUR_MS, TopicSpec, lane_topic, platform_topics
+from schemas.topics import (
+    DAY_MS,
+    HOUR_MS,
+    REPLIES,
+    RESULTS,
+    SUBMISSIONS,
+    TopicSpec,
+    lane_topic,
+    platform_topics,
+)
 from storage.catalog import CatalogError, catalog_files, load_catalog
 from storage.settings import StorageSettings
 from storage.topics import make_topics
@@ -24,16 +33,18 @@ class TopicSettings(BaseSettings):
     partitions: int = Field(4, ge=1, description="Partitions of a lane: as many workers as may share it")
     replication: int = Field(1, ge=1, description="Copies of each partition; 3 on three brokers")
     jobs_kept_h: int = Field(24, ge=1, description="Hours that a lane keeps its jobs")
+    results_kept_h: int = Field(168, ge=1, description="Hours that submissions, replies and results are kept")
     usage_kept_days: int = Field(30, ge=1, description="Days that usage events and dead letters are kept")
 
 
 def wanted_topics(catalog: Catalog, settings: TopicSettings) -> list[TopicSpec]:
     """Every topic that this catalogue needs, as the settings want them."""
     lanes = catalog.lanes()
-    jobs = {lane_topic(lane) for lane in lanes}
-    jobs_ms, usage_ms = settings.jobs_kept_h * HOUR_MS, settings.usage_kept_days * DAY_MS
+    kept_ms = dict.fromkeys([lane_topic(lane) for lane in lanes], settings.jobs_kept_h * HOUR_MS)
+    kept_ms |= dict.fromkeys([SUBMISSIONS, REPLIES, RESULTS], settings.results_kept_h * HOUR_MS)
+    usage_ms = settings.usage_kept_days * DAY_MS
     specs = platform_topics(lanes, lane_partitions=settings.partitions)
-    return [replace(spec, retention_ms=jobs_ms if spec.name in jobs else usage_ms) for spec in specs]
+    return [replace(spec, retention_ms=kept_ms.get(spec.name, usage_ms)) for spec in specs]
 
 
 def make_all(bootstrap: str, catalog: str, settings: TopicSettings) -> list[str]:

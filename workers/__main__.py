@@ -16,11 +16,13 @@ from schemas.catalog import Catalog, Model
 from schemas.errors import InvalidValue, Undecidable
 from schemas.topics import lane_topic
 from storage.catalog import CatalogError, catalog_files, load_catalog
+from storage.expiring import ExpiringObjects
 from storage.heap import freeze_heap
 from storage.jobs import JobRecords, cancel_channel
 from storage.kafka import LogProducer
 from storage.lane_consumer import LaneConsumer
 from storage.line import Line
+from storage.log_replies import LogReplies
 from storage.object_storage import open_objects
 from storage.observe.exposition import exposed
 from storage.observe.logging import configure
@@ -117,6 +119,7 @@ class Worker:
                     records=records,
                     runs=self._runs,
                     outboxes=self._outboxes,
+                    log_replies=LogReplies(producer, ExpiringObjects(line, objects)),
                     objects=objects,
                     settler=settler,
                     tracing=tracing,

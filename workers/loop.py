@@ -9,9 +9,11 @@ import msgspec
 from schemas.chunks import Ended, Frame
 from schemas.errors import InternalError, ModelNotFound, Undecidable, WorkerLost
 from schemas.jobs import COUNT_TOKENS, DECODER, WORK_DECODER, Asked, Job, Stored
+from schemas.logged import LOG_CHANNEL, Accepted
 from schemas.usage import Usage
 from storage.jobs import Claim, Claimed, JobRecords
 from storage.lane_consumer import LaneConsumer, Taken
+from storage.log_replies import LogReplies
 from storage.objects import Objects
 from storage.observe.tracing import Tracing, traceparent_of
 from storage.replies import Outboxes
@@ -19,6 +21,7 @@ from workers import metrics
 from workers.candidates import Candidates
 from workers.count import counted
 from workers.gate import Refusal, admit
+from workers.logged_reply import reply_of
 from workers.outcome import EVENT_DECODER, Outcome, now_ms
 from workers.reply import Reply
 from workers.run import Attempt
@@ -58,6 +61,7 @@ class LaneLoop:
         records: JobRecords,
         runs: Runs,
         outboxes: Outboxes,
+        log_replies: LogReplies,
         objects: Objects,
         settler: Settler,
         tracing: Tracing,
@@ -70,6 +74,7 @@ class LaneLoop:
         self._records = records
         self._runs = runs
         self._outboxes = outboxes
+        self._log_replies = log_replies
         self._objects = objects
         self._settler = settler
         self._tracing = tracing
@@ -166,7 +171,7 @@ class LaneLoop:
         if claimed.claim is Claim.ENDED:
             await self._repeat_end(job, claimed)
             return
-        reply = Reply(self._outboxes, job, claimed.attempt)
+        reply = reply_of(self._outboxes, self._log_replies, job, claimed.attempt)
         refusal = admit(job, claimed, now_ms())
         if refusal is not None:
             metrics.REFUSED.labels(self.lane, refusal.end).inc()
@@ -214,10 +219,14 @@ class LaneLoop:
         return job.work
 
     async def _repeat_end(self, job: Job, claimed: Claimed) -> None:
-        """The job has ended, perhaps with nobody told: whoever still waits hears it, and the event goes out again."""
-        lost = WorkerLost("The worker was lost at the end of this request. Ask again.")
-        attempt, usage = _ended_as(claimed)
-        self._outboxes.post(job.reply_to, Frame(job.id, attempt + 1, 0, [Ended("failed", usage, lost.data())]))
+        """The job has ended, perhaps with nobody told: whoever still waits hears it, and the event goes out again.
+
+        What was replied to the log is there since before the end.
+        """
+        if job.reply_to != LOG_CHANNEL:
+            lost = WorkerLost("The worker was lost at the end of this request. Ask again.")
+            attempt, usage = _ended_as(claimed)
+            self._outboxes.post(job.reply_to, Frame(job.id, attempt + 1, 0, [Ended("failed", usage, lost.data())]))
         await self._settler.publish_usage(job, claimed.end)
 
     async def _refuse_unreadable(self, taken: Taken, reason: str) -> None:
@@ -225,8 +234,14 @@ class LaneLoop:
         if "job_id" in headers and "reply_to" in headers:
             error = InternalError("The platform could not read its own message. Nothing ran, nothing is charged.")
             ended = Ended("failed", Usage(), error.data())
-            self._outboxes.post(headers["reply_to"], Frame(headers["job_id"], 1, 0, [ended]))
+            await self._tell(headers["job_id"], headers["reply_to"], ended)
         await self._settler.set_aside(taken, reason)
+
+    async def _tell(self, job_id: str, reply_to: str, ended: Ended) -> None:
+        if reply_to == LOG_CHANNEL:
+            await until_done(lambda: self._log_replies.publish(Accepted(job_id), [ended]))
+        else:
+            self._outboxes.post(reply_to, Frame(job_id, 1, 0, [ended]))
 
 
 def _ended_as(claimed: Claimed) -> tuple[int, Usage]:

@@ -2,15 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from schemas.chunks import AnsweredBy, Chunk, Delta, Ended, Frame, ReasoningDelta, RefusalDelta, TextDelta, UsageReport
 from schemas.jobs import Job
 from schemas.media_chunks import Audio, Picture, Vectors
-from storage.replies import ENCODER, Outboxes
+from storage.replies import ENCODER
 
 WHOLE_REPLY_PART_SIZE: Final = 100_000
 """A reply that nobody reads as it comes is sent in parts of this size, far below what one publish may carry."""
+
+
+class Posts(Protocol):
+    """What takes frames on their way to a channel."""
+
+    def post(self, channel: str, frame: Frame) -> None: ...
 
 
 @dataclass(slots=True)
@@ -28,7 +34,7 @@ class Reply:
     with the end: there the choices' order among themselves is lost, and that within each is kept.
     """
 
-    def __init__(self, outboxes: Outboxes, job: Job, attempt: int) -> None:
+    def __init__(self, outboxes: Posts, job: Job, attempt: int) -> None:
         self._outboxes = outboxes
         self._job = job
         self._attempt = attempt
@@ -61,6 +67,9 @@ class Reply:
             self._close(choice)
         self._gathered.append(ended)
         self._post_gathered(engine_ms)
+
+    async def delivered(self) -> None:
+        """Returns when the end may be settled; at once where a client waits. Raises Undecidable."""
 
     def _gather(self, delta: Delta) -> None:
         match delta:

@@ -39,6 +39,7 @@ class Settler:
 
     async def settle(self, job: Job, taken: Taken, outcome: Outcome, reply: Reply) -> None:
         reply.end(outcome.ended(), outcome.engine_ms)
+        await until_done(reply.delivered)
         event = EVENT_ENCODER.encode(outcome.event(job))
         standing = await until_done(lambda: self._records.finish(job.id, event))
         await self.publish_usage(job, standing)

@@ -7,7 +7,7 @@ from benchmarks.micro import material
 from benchmarks.micro.material import ANSWER, CHAT, CHUNKS, CREATED, DELTAS, JOB, JOB_ID, MODEL
 from benchmarks.micro.timing import Timing, timed
 from ingress.contract import check_chat
-from ingress.routes.chat import PATH
+from ingress.operations.chat import PATH
 from ingress.tokens import reserve_tokens
 from ingress.translate.openai_chat import ReplyFold, StreamWriter, parse, to_chat
 from schemas import jobs

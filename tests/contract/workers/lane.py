@@ -16,12 +16,15 @@ from schemas.catalog import Catalog, Model
 from schemas.chat import Chat, Message, Text
 from schemas.chunks import Delta, Ended, Finish, Frame, TextDelta, UsageReport
 from schemas.jobs import ENCODER, Job, Work
-from schemas.topics import DEAD_LETTERS, USAGE, lane_topic, platform_topics
+from schemas.logged import LoggedReply
+from schemas.topics import DEAD_LETTERS, REPLIES, USAGE, lane_topic, platform_topics
 from schemas.usage import Price, Usage, UsageEvent
+from storage.expiring import ExpiringObjects
 from storage.jobs import JobRecords, cancel_channel
 from storage.kafka import Header, LogProducer
 from storage.lane_consumer import LaneConsumer
 from storage.line import Line
+from storage.log_replies import LogReplies
 from storage.object_folder import ObjectFolder
 from storage.observe.tracing import Tracing
 from storage.replies import Outboxes, decode_frames, reply_channel
@@ -112,6 +115,7 @@ class Worker:
             records=self.records,
             runs=self.runs,
             outboxes=self.outboxes,
+            log_replies=LogReplies(self.producer, ExpiringObjects(self.line, lane.objects)),
             objects=lane.objects,
             settler=Settler(self.records, self.producer, lane.objects),
             tracing=lane.tracing,
@@ -176,7 +180,7 @@ class Lane:
         await self.producer.open()
         subscription = Subscription(self.redis_url, self.line, {self.channel: self._heard}, lambda: None)
         await subscription.open()
-        self._ends = {topic: await self._end(topic) for topic in (USAGE, DEAD_LETTERS)}
+        self._ends = {topic: await self._end(topic) for topic in (USAGE, DEAD_LETTERS, REPLIES)}
         try:
             yield self
         finally:
@@ -240,6 +244,11 @@ class Lane:
     async def dead_letters(self) -> list[tuple[bytes, dict[str, bytes]]]:
         letters = await self._since(DEAD_LETTERS)
         return [(value, h) for value, h in letters if h["origin"].startswith(lane_topic(self.name).encode())]
+
+    async def log_replies(self, job: Job) -> list[LoggedReply]:
+        """The replies that went to the log for this job, in order."""
+        found = [msgspec.msgpack.decode(value, type=LoggedReply) for value, _ in await self._since(REPLIES)]
+        return [reply for reply in found if reply.job.job_id == job.id]
 
     async def uncommitted(self) -> int:
         """Messages that a worker which came now would be given."""
