@@ -13,8 +13,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from schemas.addresses import Network, as_address, may_lead_to
 from schemas.errors import BodyTooLarge, InvalidRequest
-from workers.addresses import Network, as_address, may_lead_to
 
 MAX_REDIRECTS: Final = 3
 AT_ONCE: Final = 16
@@ -84,7 +84,7 @@ class Fetcher:
         raise InvalidRequest(f"'{shown}' could not be fetched: it is redirected more than {MAX_REDIRECTS} times.")
 
     def _open(self) -> aiohttp.ClientSession:
-        resolver = _Checked(self._allowed)
+        resolver = CheckedResolver(self._allowed)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True, limit=0),
             headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "penstock"},
@@ -95,7 +95,7 @@ class Fetcher:
         )
 
 
-class _Checked(AbstractResolver):
+class CheckedResolver(AbstractResolver):
     """Looks names up and gives their addresses if each of them may be led to."""
 
     def __init__(self, allowed: Sequence[Network]) -> None:
