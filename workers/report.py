@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -11,14 +11,31 @@ from schemas.errors import Undecidable
 from schemas.lanes import LANES_CHANNEL, REPORT_S, LaneReport
 from storage.line import Line
 from workers import metrics
-from workers.loop import LaneLoop
 
 SMOOTHING: Final = 0.3
 
 log = logging.getLogger(__name__)
 
 
-async def report(line: Line, worker: str, lanes: Sequence[LaneLoop]) -> None:
+class Reported(Protocol):
+    """A lane as its worker knows it; `ended` counts up."""
+
+    @property
+    def lane(self) -> str: ...
+
+    @property
+    def slots(self) -> int: ...
+
+    @property
+    def running(self) -> int: ...
+
+    @property
+    def ended(self) -> int: ...
+
+    async def lag(self) -> int: ...
+
+
+async def report(line: Line, worker: str, lanes: Sequence[Reported]) -> None:
     """Publishes one LaneReport a lane, for ever; one that cannot be sent is left out."""
     rates = {lane.lane: 0.0 for lane in lanes}
     before = {lane.lane: 0 for lane in lanes}
@@ -31,7 +48,7 @@ async def report(line: Line, worker: str, lanes: Sequence[LaneLoop]) -> None:
         await asyncio.sleep(REPORT_S)
 
 
-async def _publish(line: Line, worker: str, lane: LaneLoop, ended_per_s: float) -> None:
+async def _publish(line: Line, worker: str, lane: Reported, ended_per_s: float) -> None:
     try:
         lag = await lane.lag()
         metrics.LAG.labels(lane.lane).set(lag)

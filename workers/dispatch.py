@@ -1,0 +1,140 @@
+"""The dispatcher of long jobs: `python -m workers.dispatch --lane video.default [--lane …]`."""
+
+import asyncio
+import logging
+import secrets
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+
+import uvloop
+
+from schemas.errors import InvalidValue, Undecidable
+from schemas.topics import lane_topic
+from storage.async_jobs import AsyncJobs
+from storage.async_record import JobName
+from storage.expiring import ExpiringObjects
+from storage.heap import freeze_heap
+from storage.jobs import JobRecords
+from storage.kafka import LogProducer
+from storage.lane_consumer import LaneConsumer
+from storage.limits import LimitStore
+from storage.line import Line
+from storage.object_storage import open_objects
+from storage.observe.exposition import Exposition
+from storage.observe.logging import configure
+from storage.ready import notify_ready
+from storage.settings import ObserveSettings, StorageSettings
+from storage.settings_help import parser
+from storage.settings_read import read_settings
+from storage.worker_names import take_name
+from workers.engines.setup import SetupError
+from workers.long.dispatcher import Dispatcher
+from workers.long.ends import Ends
+from workers.long.queue import Task, make_app, send
+from workers.long.settings import LongSettings
+from workers.long.sweep import Sweep
+from workers.name import keep_name
+from workers.report import report
+from workers.settle import Settler
+
+log = logging.getLogger("workers.dispatch")
+
+
+async def serve(
+    storage: StorageSettings, settings: LongSettings, observe: ObserveSettings, lanes: Sequence[str]
+) -> None:
+    """Dispatches these lanes' jobs, and sweeps all lanes', until it is told to stop or a part of it fails."""
+    async with AsyncExitStack() as keep:
+        work = await _open(keep, storage, settings, observe, lanes)
+        freeze_heap()
+        notify_ready()
+        log.info("dispatcher_ready", extra={"lanes": list(lanes), "worker": settings.worker_name})
+        stop = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        tasks = [asyncio.create_task(each) for each in (*work, stop.wait())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+
+
+async def _open(
+    keep: AsyncExitStack,
+    storage: StorageSettings,
+    settings: LongSettings,
+    observe: ObserveSettings,
+    lanes: Sequence[str],
+) -> list[Coroutine[Any, Any, Any]]:
+    """Opens what the dispatcher holds, and gives what is then to run for ever."""
+    line = Line(storage.redis)
+    await line.open()
+    keep.push_async_callback(line.close)
+    producer = LogProducer(storage.kafka, settings.worker_name)
+    await producer.open()
+    keep.push_async_callback(producer.close)
+    objects = await keep.enter_async_context(open_objects(storage))
+    app = make_app(storage.redis)
+    keep.callback(app.close)
+
+    async def send_task(task: Task, name: JobName) -> None:
+        await asyncio.to_thread(send, app, task, name)
+
+    jobs, incarnation = AsyncJobs(line), secrets.token_hex(4)
+    ends = Ends(
+        jobs,
+        line=line,
+        producer=producer,
+        limits=LimitStore(line),
+        objects=objects,
+        expiring=ExpiringObjects(line, objects),
+        cancel=partial(send_task, "cancel"),
+    )
+    sweep = Sweep(jobs, ends, send_task, int(settings.long_keep_s * 1000))
+    settler = Settler(JobRecords(line, settings.worker_name, incarnation), producer, objects)
+    await take_name(line, settings.worker_name, incarnation)
+    dispatchers = []
+    for lane in lanes:
+        consumer = LaneConsumer(storage.kafka, lane_topic(lane), f"penstock.{lane}", f"{settings.worker_name}.{lane}")
+        await consumer.open()
+        keep.push_async_callback(consumer.close)
+        dispatchers.append(
+            Dispatcher(lane, settings.long_slots, consumer=consumer, jobs=jobs, settler=settler, send=send_task)
+        )
+    if observe.metrics_port:
+        exposition = Exposition(observe.metrics_host, observe.metrics_port, line.connected.is_set)
+        keep.callback(exposition.close)
+    return [
+        sweep.run(),
+        report(line, settings.worker_name, dispatchers),
+        keep_name(line, settings.worker_name, incarnation),
+        *(each.run() for each in dispatchers),
+        *(each.commit() for each in dispatchers),
+    ]
+
+
+def main() -> int:
+    words = parser("python -m workers.dispatch", __doc__, [StorageSettings, LongSettings, ObserveSettings])
+    words.add_argument("--lane", action="append", required=True, help="lane to dispatch, as in video.default")
+    lanes = list(dict.fromkeys(words.parse_args().lane))
+    configure("dispatcher", ObserveSettings.model_construct())
+    try:
+        observe = read_settings(ObserveSettings)
+        configure("dispatcher", observe)
+        uvloop.run(serve(read_settings(StorageSettings), read_settings(LongSettings), observe, lanes))
+    except (InvalidValue, SetupError, Undecidable) as failure:
+        log.error("dispatcher_stopped", extra={"reason": str(failure)})  # noqa: TRY400 - one line, its reason is all
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
