@@ -9,9 +9,10 @@ from ingress.errors import openai_error_frame
 from ingress.translate.ending import end_error
 from ingress.translate.one_line import one_line
 from ingress.translate.openai_chat.bodies import usage_body
+from ingress.translate.sampling import sampling_of
 from ingress.translate.validation import read
 from schemas.catalog import Model
-from schemas.chat import Chat, Message, Sampling, Text
+from schemas.chat import Chat, Message, Text
 from schemas.chunks import (
     AnsweredBy,
     Chunk,
@@ -51,21 +52,13 @@ def to_chat(request: CompletionRequest, model: Model) -> Chat:
     prompt = request.prompt if isinstance(request.prompt, str) else request.prompt[0]
     messages = (Message("user", (Text(prompt),)),)
     asked = min(DEFAULT_MAX_TOKENS, model.max_output_tokens) if request.max_tokens is None else request.max_tokens
-    sampling = Sampling(
-        max_output_tokens=asked,
-        temperature=request.temperature,
-        top_p=request.top_p,
-        top_k=request.top_k,
-        min_p=request.min_p,
-        frequency_penalty=request.frequency_penalty,
-        presence_penalty=request.presence_penalty,
-        repetition_penalty=request.repetition_penalty,
-        logit_bias=request.logit_bias or None,
+    sampling = sampling_of(
+        request,
+        asked,
+        logit_bias=request.logit_bias,
         logprobs=request.logprobs is not None,
         top_logprobs=request.logprobs,
-        seed=request.seed,
-        stop=tuple(request.stop or ()),
-        choices=request.n or 1,
+        choices=request.n,
     )
     return Chat(messages=messages, sampling=sampling, user=request.user)
 

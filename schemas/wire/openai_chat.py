@@ -7,14 +7,12 @@ absent everywhere, because SDK users send back what `message.model_dump()` gave 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import Discriminator, Field, Tag
 
 from schemas.chat import Effort
 from schemas.wire.openai_parts import CacheControl, Content, JsonObject, Part, TextPart, ToolCall, Wire
+from schemas.wire.openai_sampling import Int64, Sampled
 from schemas.wire.openai_tools import FunctionTool, ResponseFormat, ToolChoice
-
-Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
-"""What a number may be on its way through MessagePack and every engine."""
 
 
 def _string_or_object(value: Any) -> str | None:
@@ -84,45 +82,19 @@ class StreamOptions(Wire):
     continuous_usage_stats: bool | None = None
 
 
-def _one_is_a_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Stop = Annotated[
-    list[Annotated[str, Field(min_length=1)]],
-    BeforeValidator(_one_is_a_list),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "minLength": 1},
-                {"type": "array", "items": {"type": "string", "minLength": 1}},
-            ]
-        }
-    ),
-]
-
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
 ]
 
 
-class ChatCompletionRequest(Wire):
+class ChatCompletionRequest(Sampled):
     """A conversation to continue, and how."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
     messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
 
-    # What a text model can be asked for, within the ranges of its catalogue row.
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: Int64 | None = None
-    min_p: float | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    repetition_penalty: float | None = None
+    # What a text model can be asked for besides, within the same ranges.
     n: Int64 | None = None
-    stop: Stop | None = None
-    seed: Int64 | None = None
     max_tokens: Int64 | None = None
     max_completion_tokens: Int64 | None = None
     logit_bias: dict[TokenId, float] | None = None

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
-from schemas.wire.openai_chat import Int64, Label, Metadata, Stop, StreamOptions, TokenId
+from schemas.wire.openai_chat import Label, Metadata, StreamOptions, TokenId
+from schemas.wire.openai_sampling import Int64, Sampled
 
 
 def _prompt_shape(value: Any) -> str | None:
@@ -23,25 +24,14 @@ Prompt = Annotated[
 ]
 
 
-class CompletionRequest(BaseModel):
+class CompletionRequest(Sampled):
     """A text to go on from; `prompt` as token ids is not read, since the door has no tokenizer."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
     prompt: Prompt
 
     max_tokens: Int64 | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: Int64 | None = None
-    min_p: float | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    repetition_penalty: float | None = None
     n: Int64 | None = None
-    stop: Stop | None = None
-    seed: Int64 | None = None
     logit_bias: dict[TokenId, float] | None = None
     logprobs: Annotated[Int64, Field(ge=0)] | None = None
 

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
-from schemas.wire.openai_chat import Int64, Label, Metadata, Stop, StringOrObject
-from schemas.wire.openai_parts import JsonObject
+from schemas.wire.openai_chat import Label, Metadata, StringOrObject
+from schemas.wire.openai_parts import JsonObject, Wire
+from schemas.wire.openai_sampling import Int64, Sampled
 from schemas.wire.openai_tools import JsonObjectFormat, TextFormat
 
 INCLUDABLE: Final = (
@@ -24,10 +25,6 @@ INCLUDABLE: Final = (
     "code_interpreter_call.outputs",
 )
 """What OpenAI's clients may ask to see; of these, a response here has the first three, and always."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class _Tolerant(BaseModel):
@@ -217,7 +214,7 @@ Input = Annotated[
 ]
 
 
-class FunctionTool(_Strict):
+class FunctionTool(Wire):
     type: Literal["function"]
     name: FunctionName
     description: str | None = None
@@ -234,12 +231,12 @@ ToolParam = Annotated[
 ]
 
 
-class NamedFunction(_Strict):
+class NamedFunction(Wire):
     type: Literal["function"]
     name: FunctionName
 
 
-class AllowedTools(_Strict):
+class AllowedTools(Wire):
     """The tools of the request that may be called this time."""
 
     type: Literal["allowed_tools"]
@@ -263,7 +260,7 @@ Choice = Annotated[
 ]
 
 
-class JsonSchemaFormat(_Strict):
+class JsonSchemaFormat(Wire):
     """What chat completions have one level deeper, in `json_schema`."""
 
     type: Literal["json_schema"]
@@ -286,12 +283,12 @@ Format = Annotated[
 ]
 
 
-class TextOptions(_Strict):
+class TextOptions(Wire):
     format: Format | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
 
 
-class ReasoningOptions(_Strict):
+class ReasoningOptions(Wire):
     """`max_tokens` is DigitalOcean's; `generate_summary` is what `summary` used to be called."""
 
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
@@ -300,7 +297,7 @@ class ReasoningOptions(_Strict):
     generate_summary: Literal["auto", "concise", "detailed"] | None = None
 
 
-class StreamOptions(_Strict):
+class StreamOptions(Wire):
     include_obfuscation: bool | None = None
     include_usage: bool | None = None
 
@@ -308,7 +305,7 @@ class StreamOptions(_Strict):
 ResponseId = Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class ResponsesRequest(_Strict):
+class ResponsesRequest(Sampled):
     """What to answer, after what, and how."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
@@ -316,17 +313,8 @@ class ResponsesRequest(_Strict):
     instructions: str | None = None
     previous_response_id: ResponseId | None = None
 
-    # What a text model can be asked for, within the ranges of its catalogue row.
+    # What a text model can be asked for besides, within the same ranges.
     max_output_tokens: Annotated[Int64, Field(ge=16)] | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: Int64 | None = None
-    min_p: float | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    repetition_penalty: float | None = None
-    seed: Int64 | None = None
-    stop: Stop | None = None
     top_logprobs: Int64 | None = None
     tools: Annotated[list[ToolParam], Field(max_length=1024, fail_fast=True)] | None = None
     tool_choice: Choice | None = None

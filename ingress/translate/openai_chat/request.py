@@ -3,6 +3,7 @@
 from ingress.tokens import output_bound
 from ingress.translate.openai_chat.messages import mark, messages_of
 from ingress.translate.openai_chat.tools import choice_of, format_of, tool_of
+from ingress.translate.sampling import sampling_of
 from ingress.translate.validation import read
 from schemas.catalog import Model
 from schemas.chat import Chat, Extras, Reasoning, Sampling
@@ -39,21 +40,13 @@ def to_chat(request: wire.ChatCompletionRequest, model: Model) -> Chat:
 
 def _sampling(request: wire.ChatCompletionRequest, bound: int | None) -> Sampling:
     asked = request.max_tokens if request.max_completion_tokens is None else request.max_completion_tokens
-    return Sampling(
-        max_output_tokens=bound if asked is None else asked,
-        temperature=request.temperature,
-        top_p=request.top_p,
-        top_k=request.top_k,
-        min_p=request.min_p,
-        frequency_penalty=request.frequency_penalty,
-        presence_penalty=request.presence_penalty,
-        repetition_penalty=request.repetition_penalty,
-        logit_bias=request.logit_bias or None,
+    return sampling_of(
+        request,
+        bound if asked is None else asked,
+        logit_bias=request.logit_bias,
         logprobs=bool(request.logprobs),
         top_logprobs=request.top_logprobs if request.logprobs else None,
-        seed=request.seed,
-        stop=tuple(request.stop or ()),
-        choices=request.n or 1,
+        choices=request.n,
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 
 from ingress.tokens import output_bound
 from ingress.translate.openai_responses.conversation import Placed, turns
+from ingress.translate.sampling import sampling_of
 from ingress.translate.validation import read
 from schemas.catalog import Model
 from schemas.chat import (
@@ -104,19 +105,11 @@ def _instructions(request: wire.ResponsesRequest) -> tuple[Message, ...]:
 def _sampling(request: wire.ResponsesRequest, messages: tuple[Message, ...], model: Model) -> Sampling:
     asked = request.max_output_tokens
     logprobs = bool(request.top_logprobs) or LOGPROBS in (request.include or ())
-    return Sampling(
-        max_output_tokens=output_bound(messages, model) if asked is None else asked,
-        temperature=request.temperature,
-        top_p=request.top_p,
-        top_k=request.top_k,
-        min_p=request.min_p,
-        frequency_penalty=request.frequency_penalty,
-        presence_penalty=request.presence_penalty,
-        repetition_penalty=request.repetition_penalty,
+    return sampling_of(
+        request,
+        output_bound(messages, model) if asked is None else asked,
         logprobs=logprobs,
         top_logprobs=request.top_logprobs if logprobs else None,
-        seed=request.seed,
-        stop=tuple(request.stop or ()),
     )
 
 
