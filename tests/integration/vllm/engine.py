@@ -20,8 +20,8 @@ PYTHON: Final = Path(os.environ.get("PENSTOCK_TEST_VLLM", ROOT / ".venv-vllm" / 
 """Of an environment that has vLLM, as `make test-vllm` makes one."""
 
 NAME: Final = "tiny"
-CONTEXT_TOKENS: Final = 8192
-"""Room for an answer that takes some seconds, so that a client can leave while it is given."""
+CONTEXT_TOKENS: Final = 32_768
+"""Room for an answer that takes half a minute, so that a client can leave while it is given."""
 START_S: Final = 240.0
 STOP_S: Final = 10.0
 
