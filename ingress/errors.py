@@ -30,6 +30,8 @@ KINDS: Final[Mapping[int, Kind]] = {
     409: Kind("conflict_error", "conflict"),
     410: Kind("not_found_error", "gone"),
     413: Kind("invalid_request_error", "request_too_large"),
+    416: Kind("invalid_request_error", "range_not_satisfiable"),
+    422: Kind("invalid_request_error", "unprocessable_entity"),
     429: Kind("rate_limit_error", "too_many_requests"),
     500: Kind("server_error", "server_error"),
     502: Kind("upstream_error", "bad_gateway"),

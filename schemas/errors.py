@@ -6,12 +6,17 @@
     │   ├── UnsupportedParameter unsupported_parameter    400
     │   ├── ContextLengthExceeded context_length_exceeded 400
     │   ├── PreviousResponseNotFound previous_response_not_found 400
-    │   └── BodyTooLarge        request_too_large         413
+    │   ├── BodyTooLarge        request_too_large         413
+    │   ├── RangeNotSatisfiable range_not_satisfiable     416
+    │   └── KeyReused           idempotency_key_reused    422
     ├── Unauthenticated         invalid_api_key           401
     ├── Forbidden               permission_denied         403
     ├── NotFound                not_found                 404
     │   ├── ModelNotFound       model_not_found           404
     │   └── Expired             expired                   410
+    ├── Conflict                conflict                  409  yes
+    │   ├── KeyInUse            idempotency_key_in_use    409  yes
+    │   └── AnswerNotKept       answer_not_kept           409
     ├── RateLimited             rate_limit_exceeded       429  yes
     ├── Cancelled               cancelled                 499
     ├── EngineFailed            engine_failed             502
@@ -86,6 +91,16 @@ class BodyTooLarge(InvalidRequest):
     code, status = "request_too_large", 413
 
 
+class RangeNotSatisfiable(InvalidRequest):
+    code, status = "range_not_satisfiable", 416
+
+
+class KeyReused(InvalidRequest):
+    """An idempotency key that came with another request before."""
+
+    code, status = "idempotency_key_reused", 422
+
+
 class Unauthenticated(PenstockError):
     code, status = "invalid_api_key", 401
 
@@ -106,6 +121,24 @@ class Expired(NotFound):
     """What was there once, and for a time that is over."""
 
     code, status = "expired", 410
+
+
+class Conflict(PenstockError):
+    """What is asked for does not go with how things stand at the moment."""
+
+    code, status, retryable = "conflict", 409, True
+
+
+class KeyInUse(Conflict):
+    """The request that an idempotency key came with first is not answered yet."""
+
+    code = "idempotency_key_in_use"
+
+
+class AnswerNotKept(Conflict):
+    """An idempotency key whose request was answered with something that is not kept to be given again."""
+
+    code, retryable = "answer_not_kept", False
 
 
 class RateLimited(PenstockError):
