@@ -15,13 +15,14 @@ from ingress.door import Door
 from ingress.limits import LimitReached
 from ingress.metrics import ERRORS
 from ingress.observed import Observed
-from ingress.routes import chat, completions, embeddings, health, messages, models, responses, usage
+from ingress.routes import chat, completions, embeddings, health, messages, models, objects, responses, usage, videos
 from schemas.errors import ErrorData, InvalidRequest, InvalidValue, PenstockError
 from schemas.wire.anthropic import CountTokensRequest, MessagesRequest
 from schemas.wire.openai_chat import ChatCompletionRequest
 from schemas.wire.openai_completions import CompletionRequest
 from schemas.wire.openai_embeddings import EmbeddingRequest
 from schemas.wire.openai_responses import ResponsesRequest
+from schemas.wire.openai_videos import VideoRequest
 
 CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed", 408: "request_timeout"}
 """What the framework's own refusals are called."""
@@ -33,6 +34,7 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     EmbeddingRequest,
     MessagesRequest,
     ResponsesRequest,
+    VideoRequest,
 )
 """What routes read themselves, so that the framework does not know of it."""
 
@@ -40,6 +42,12 @@ LONGEST_PATH: Final = 200
 """Characters of a path that an error repeats."""
 
 EXPOSED_HEADERS: Final = (
+    "accept-ranges",
+    "content-disposition",
+    "content-range",
+    "etag",
+    "idempotent-replayed",
+    "openai-poll-after-ms",
     "request-id",
     "retry-after",
     "retry-after-ms",
@@ -61,7 +69,7 @@ def create_app(door: Door) -> FastAPI:
     settings = door.settings
     app = FastAPI(title="Penstock", version="0.1.0", redirect_slashes=False)
     app.state.door = door
-    for routes in (chat, completions, responses, messages, embeddings, models, usage, health):
+    for routes in (chat, completions, responses, messages, embeddings, videos, objects, models, usage, health):
         app.include_router(routes.router)
     app.add_exception_handler(PenstockError, _answer_penstock)
     app.add_exception_handler(HTTPException, _answer_http)

@@ -28,6 +28,7 @@ from schemas.errors import Overloaded
 from schemas.lanes import LANES_CHANNEL
 from storage.async_changes import Changes
 from storage.async_jobs import CHANGES, AsyncJobs
+from storage.async_views import Views
 from storage.background import BackgroundJobs
 from storage.catalog import catalog_files, load_catalog
 from storage.database import Database
@@ -70,6 +71,7 @@ class Door:
     background: Background
     thinking: ThinkingStore
     jobs: AsyncJobs
+    views: Views
     tracing: Tracing
 
     def __init__(self, storage: StorageSettings, settings: IngressSettings, observe: ObserveSettings) -> None:
@@ -192,6 +194,7 @@ class Door:
         self.responses = ResponseStore(line, objects, self.settings.responses_days)
         self.thinking = ThinkingStore(line)
         self.jobs = AsyncJobs(line)
+        self.views = Views(objects)
         self.background = Background(BackgroundJobs(line), self.responses, limits, line)
         for name, work in (
             ("background", self.background.look_after()),

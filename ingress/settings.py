@@ -37,6 +37,10 @@ class IngressSettings(BaseSettings):
     responses_dialect: Literal["openai", "open_responses"] = Field(
         "openai", description="Whose events /v1/responses sends where the two differ"
     )
+    webhook_networks: list[IPvAnyNetwork] = Field(
+        [], description="Networks, beside the public Internet, that callers' webhooks may be in"
+    )
+    webhook_http: bool = Field(False, description="Call webhooks without TLS too")
     drain_s: float = Field(8, ge=0, description="How long a stopping ingress waits for its open requests")
 
     def default_limits(self) -> Limits:
