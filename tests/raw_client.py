@@ -33,6 +33,13 @@ class Connection:
     async def read(self, most_bytes: int) -> bytes:
         return await self._loop.sock_recv(self._socket, most_bytes)
 
+    async def until(self, end: bytes) -> bytes:
+        """All that comes up to and with `end`, or to the connection's end: head and body may come apart."""
+        received = bytearray()
+        while not received.endswith(end) and (data := await self.read(4_000)):
+            received += data
+        return bytes(received)
+
     async def rest(self) -> bytes:
         """All that comes until the other side ends the connection, in order or not."""
         received = bytearray()
