@@ -44,7 +44,9 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "worker": ("-m", "workers", "--lane", "text.default"),
     "narrow": ("-m", "workers", "--lane", "text.narrow"),
     "embedded": ("-m", "workers", "--lane", "text.embedded"),
-    "embedding": ("-m", "workers", "--lane", "embedding.default", "--lane", "embedding.embedded"),
+    "media": ("-m", "workers", "--lane", "embedding.default", "--lane", "embedding.embedded"),
+    "dispatcher": ("-m", "workers.dispatch"),
+    "jobs": ("-m", "workers.jobs_worker"),
     "streams": ("-m", "streams"),
 }
 
@@ -90,7 +92,7 @@ class Stack:
         elif name == "valkey":
             self._children[name] = await self._valkey.start()
         else:
-            command = COMMANDS[name.partition("-")[0]]
+            command = self._command(name.partition("-")[0])
             log = self.folder / f"{name}.log"
             self._children[name] = await start_part(name, command, log, {**self._environment(name), **env})
 
@@ -217,6 +219,13 @@ class Stack:
 
     async def until_free(self, account: str, within_s: float = 5) -> None:
         await until(lambda: self.slots_held(account), lambda held: held == 0, within_s)
+
+    def _command(self, kind: str) -> tuple[str, ...]:
+        """The dispatcher has every lane of long jobs that the catalogue knows."""
+        if kind != "dispatcher":
+            return COMMANDS[kind]
+        lanes = sorted(lane for lane in self.catalog.lanes() if lane.startswith(("video.", "invoke.")))
+        return (*COMMANDS[kind], *(word for lane in lanes for word in ("--lane", lane)))
 
     def _environment(self, name: str) -> dict[str, str]:
         return {

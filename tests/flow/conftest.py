@@ -35,6 +35,18 @@ ROWS: Final[list[dict[str, Any]]] = [
     {"id": "away", "base_url": "http://127.0.0.1:9/v1", "attempts": 1, "price": DEAR, "fallbacks": ["able-chat"]},
     {"id": "unsteady", "fallbacks": ["able-chat"]},
     {"id": "counting", "abilities": ["count_tokens"]},
+    {
+        "id": "embedder",
+        "modality": "embedding",
+        "lane": "embedding.default",
+        "embedding": {
+            "dimensions": 3,
+            "shorter": True,
+            "token_inputs": True,
+            "max_inputs": 4,
+            "max_input_tokens": 10,
+        },
+    },
     {"id": "hasty", "attempts": 2, "timeouts": {"connect_s": 1, "first_chunk_s": 0.5, "silence_s": 0.5}},
 ]
 """Models beside `scripted`, each with one thing of its own."""
@@ -45,7 +57,7 @@ async def session_stack(tmp_path_factory: pytest.TempPathFactory, kafka_program:
     fetching = {"PENSTOCK_FETCH_NETWORKS": '["127.0.0.1/32"]', "PENSTOCK_FETCH_HTTP": "1"}
     async with running_stack(tmp_path_factory.mktemp("stack"), kafka_program, rows=ROWS, **fetching) as running:
         yield running
-    for part in ("ingress", "ingress-tight", "worker", "narrow", "embedded", "streams"):
+    for part in ("ingress", "ingress-tight", "worker", "narrow", "embedded", "media", "streams"):
         faults = [line for line in running.log(part).splitlines() if '"exception":' in line or "Traceback" in line]
         assert faults == [], f"{part}: nothing that a test of this stack does is a fault of the platform's"
 
@@ -99,6 +111,11 @@ async def session_narrow(session_stack: Stack) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def session_embedded(session_stack: Stack) -> None:
     await session_stack.start("embedded")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def session_media(session_stack: Stack) -> None:
+    await session_stack.start("media")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

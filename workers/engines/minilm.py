@@ -53,9 +53,9 @@ class MiniLM:
             await batches.aclose()
 
     async def close(self) -> None:
+        self._encoder = None
         await self._batches.close()
         await asyncio.to_thread(self._tokenizing.shutdown)
-        self._encoder = None
 
     async def _tokens(self, inputs: Sequence[str | tuple[int, ...]]) -> list[Ids]:
         """The tokens of each input. Raises ContextLengthExceeded, or InvalidValue for a token that there is not."""

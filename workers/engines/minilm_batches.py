@@ -34,9 +34,12 @@ class Batches:
         self._waiting: dict[_Job, None] = {}
         self._open: set[_Job] = set()
         self._working: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def vectors(self, inputs: Sequence[Ids]) -> AsyncGenerator[list[bytes], None]:
         """The vectors of the inputs in their order, as batches come back. Closing this takes back what still waits."""
+        if self._closed:
+            raise self._gone()
         job = _Job(inputs)
         self._open.add(job)
         self._waiting[job] = None
@@ -56,8 +59,9 @@ class Batches:
 
     async def close(self) -> None:
         """Ends what is open with an error, and returns when the thread is done."""
+        self._closed = True
         for job in self._open:
-            job.done.put_nowait(EngineUnavailable(f"The engine of model '{self._name}' was closed."))
+            job.done.put_nowait(self._gone())
         self._waiting.clear()
         if self._working is not None:
             await asyncio.gather(self._working, return_exceptions=True)
@@ -96,6 +100,9 @@ class Batches:
             else:
                 del self._waiting[job]
         return batch
+
+    def _gone(self) -> EngineUnavailable:
+        return EngineUnavailable(f"The engine of model '{self._name}' was closed.")
 
     def _fail(self, jobs: set[_Job], failure: Exception) -> None:
         for job in jobs:

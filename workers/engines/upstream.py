@@ -1,6 +1,7 @@
 """An upstream over HTTP that answers one POST with one stream of events: what every remote engine has in common."""
 
 import asyncio
+import io
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ KEEP_ALIVE_S: Final = 60
 
 LINGER_S: Final = 1.0
 """After the last event the end of the response follows at once, and the connection is used again; or it is closed."""
+
+AT_ONCE_BYTES: Final = 512 * 1024
+"""A larger body is written piece by piece, so that others get their turn; aiohttp warns from 1 MB on (3.14, 2026-11)."""
 
 ERROR_BODY_BYTES: Final = 64 * 1024
 ERROR_BODY_S: Final = 5.0
@@ -182,7 +186,8 @@ class Upstream:
         else:
             session = self._fresh or self._open(aiohttp.TCPConnector(limit=0, force_close=True))
             self._fresh = session
-        return await session.post(self._url, data=data, headers=headers, allow_redirects=False)
+        body = data if len(data) <= AT_ONCE_BYTES else io.BytesIO(data)
+        return await session.post(self._url, data=body, headers=headers, allow_redirects=False)
 
     async def _refuse_what_is_no_stream(self, response: aiohttp.ClientResponse) -> None:
         if response.status == 200:
