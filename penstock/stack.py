@@ -26,6 +26,9 @@ TEXT: Final = ("text",)
 MEDIA: Final = ("embedding", "image", "speech")
 """The modalities whose lanes share a pool of workers here; where models are large, each has its own."""
 
+LONG: Final = ("video", "invoke")
+"""The modalities whose jobs are dispatched step by step."""
+
 
 class Stack:
     """A stack in the making and then running; `kafka` and `redis` are the addresses that the parts are given."""
@@ -102,6 +105,7 @@ class Stack:
             ),
             *self._workers("text-worker", options.text_workers, _of(lanes, TEXT)),
             *self._workers("media-worker", 1, _of(lanes, MEDIA)),
+            *self._long(_of(lanes, LONG)),
             self._part(
                 "streams", ["-m", "streams"], Stage.WORK, {"PENSTOCK_STREAMS_INSTANCE": "streams"}, "usage to ledger"
             ),
@@ -114,6 +118,17 @@ class Stack:
         return [
             self._part(each, work, Stage.WORK, {"PENSTOCK_WORKER_NAME": each}, served)
             for each in _names(name, count if lanes else 0)
+        ]
+
+    def _long(self, lanes: Sequence[str]) -> list[Part]:
+        """The dispatcher of these lanes and the worker that does their jobs' steps; nothing where there is no lane."""
+        if not lanes:
+            return []
+        dispatch = ["-m", "workers.dispatch", *(word for lane in lanes for word in ("--lane", lane))]
+        named = {"PENSTOCK_WORKER_NAME": "dispatcher"}
+        return [
+            self._part("dispatcher", dispatch, Stage.WORK, named, f"lanes {', '.join(lanes)}"),
+            self._part("jobs-worker", ["-m", "workers.jobs_worker"], Stage.WORK, {}, "steps of long jobs"),
         ]
 
     def _part(self, name: str, command: Sequence[str], stage: Stage, own: Mapping[str, str], what: str) -> Part:

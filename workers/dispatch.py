@@ -24,7 +24,7 @@ from storage.lane_consumer import LaneConsumer
 from storage.limits import LimitStore
 from storage.line import Line
 from storage.object_storage import open_objects
-from storage.observe.exposition import Exposition
+from storage.observe.exposition import exposed
 from storage.observe.logging import configure
 from storage.ready import notify_ready
 from storage.settings import ObserveSettings, StorageSettings
@@ -109,9 +109,7 @@ async def _open(
         dispatchers.append(
             Dispatcher(lane, settings.long_slots, consumer=consumer, jobs=jobs, settler=settler, send=send_task)
         )
-    if observe.metrics_port:
-        exposition = Exposition(observe.metrics_host, observe.metrics_port, line.connected.is_set)
-        keep.callback(exposition.close)
+    keep.enter_context(exposed(observe, line.connected.is_set))
     return [
         sweep.run(),
         report(line, settings.worker_name, dispatchers),

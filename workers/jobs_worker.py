@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import uvloop
 from celery.apps.worker import Worker
-from celery.signals import worker_ready
+from celery.signals import setup_logging, worker_ready
 
 from schemas.catalog import Catalog
 from schemas.errors import InvalidValue, Undecidable
@@ -23,6 +23,7 @@ from storage.catalog import CatalogError, catalog_files, load_catalog
 from storage.expiring import ExpiringObjects
 from storage.line import Line
 from storage.object_storage import open_objects
+from storage.observe.exposition import exposed
 from storage.observe.logging import configure
 from storage.ready import notify_ready
 from storage.settings import ObserveSettings, StorageSettings
@@ -63,6 +64,9 @@ class StepRunner:
         self._thread.join()
         self._loop.close()
 
+    def ready(self) -> bool:
+        return self._line.connected.is_set()
+
     def do(self, task: Task, member: str) -> None:
         name = JobName.of(member)
         try:
@@ -72,7 +76,7 @@ class StepRunner:
 
     async def _open(self, catalog: Catalog) -> None:
         keep, storage = self._keep, self._storage
-        line = Line(storage.redis)
+        self._line = line = Line(storage.redis)
         await line.open()
         keep.push_async_callback(line.close)
         objects = await keep.enter_async_context(open_objects(storage))
@@ -97,7 +101,7 @@ class StepRunner:
             raise
 
 
-def serve(storage: StorageSettings, settings: LongSettings) -> int:
+def serve(storage: StorageSettings, settings: LongSettings, observe: ObserveSettings) -> int:
     """Does steps until it is told to stop."""
     app = make_app(storage.redis)
     runner = StepRunner(storage)
@@ -111,6 +115,8 @@ def serve(storage: StorageSettings, settings: LongSettings) -> int:
             notify_ready()
 
         worker_ready.connect(ready, weak=False)
+        # Who listens here sets logging up in Celery's place.
+        setup_logging.connect(_logging_is_set_up, weak=False)
         worker: Worker = app.Worker(
             pool="threads",
             concurrency=settings.long_steps,
@@ -120,18 +126,24 @@ def serve(storage: StorageSettings, settings: LongSettings) -> int:
             without_mingle=True,
             without_heartbeat=True,
         )
-        worker.start()
+        with exposed(observe, runner.ready):
+            worker.start()
     finally:
         runner.close()
     return worker.exitcode or 0
+
+
+def _logging_is_set_up(**_: object) -> None:
+    """Celery asks; `main` has done it."""
 
 
 def main() -> int:
     parser("python -m workers.jobs_worker", __doc__, [StorageSettings, LongSettings, ObserveSettings]).parse_args()
     configure("jobs-worker", ObserveSettings.model_construct())
     try:
-        configure("jobs-worker", read_settings(ObserveSettings))
-        return serve(read_settings(StorageSettings), read_settings(LongSettings))
+        observe = read_settings(ObserveSettings)
+        configure("jobs-worker", observe)
+        return serve(read_settings(StorageSettings), read_settings(LongSettings), observe)
     except (CatalogError, InvalidValue, SetupError, Undecidable) as failure:
         log.error("jobs_worker_stopped", extra={"reason": str(failure)})  # noqa: TRY400 - one line, its reason is all
         return 1

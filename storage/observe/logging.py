@@ -10,7 +10,7 @@ from storage.settings import ObserveSettings
 SILENT = ("aiokafka",)
 """Writes twenty errors a second while a broker is away; whoever asked it for something says so once."""
 
-QUIET = ("uvicorn.access", "kafka", "faust", "mode", "sqlalchemy", "alembic")
+QUIET = ("uvicorn.access", "kafka", "faust", "mode", "sqlalchemy", "alembic", "celery", "kombu")
 
 
 def configure(part: str, settings: ObserveSettings) -> None:

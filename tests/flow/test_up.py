@@ -80,7 +80,7 @@ def test_a_key_made_on_the_command_line_opens_and_closes_the_door(stack: Detache
 def test_status_shows_each_part_and_its_address(stack: Detached) -> None:
     status = json_of("status", "--data", stack.data)
     parts = {part["name"]: part for part in status["parts"]}
-    assert set(parts) == {"kafka", "valkey", "ingress", "text-worker", "streams"}
+    assert {"kafka", "valkey", "ingress", "text-worker", "dispatcher", "jobs-worker", "streams"} <= set(parts)
     assert {part["state"] for part in status["parts"]} == {"running"}
     assert parts["kafka"]["address"] == stack.kafka
     assert status["base_url"] == stack.base_url
