@@ -66,6 +66,9 @@ class Door:
     keys: KeyCache
     ledger: Ledger
     objects: Objects
+    line: Line
+    limits: LimitStore
+    producer: LogProducer
     submitter: Submitter
     responses: ResponseStore
     background: Background
@@ -74,8 +77,11 @@ class Door:
     views: Views
     tracing: Tracing
 
-    def __init__(self, storage: StorageSettings, settings: IngressSettings, observe: ObserveSettings) -> None:
+    def __init__(
+        self, storage: StorageSettings, settings: IngressSettings, observe: ObserveSettings, *, linger_ms: int = 0
+    ) -> None:
         self.settings = settings
+        self._linger_ms = linger_ms
         self.changes = Changes()
         self._storage = storage
         self._observe = observe
@@ -148,10 +154,10 @@ class Door:
         self.tracing = Tracing("ingress", self._observe.otlp_endpoint)
         opening.callback(self.tracing.close)
 
-        self._line = line = Line(self._storage.redis)
+        self._line = self.line = line = Line(self._storage.redis)
         await line.open()
         opening.push_async_callback(line.close)
-        producer = LogProducer(self._storage.kafka, "ingress")
+        self.producer = producer = LogProducer(self._storage.kafka, "ingress", linger_ms=self._linger_ms)
         await producer.open()
         opening.push_async_callback(producer.close)
 
@@ -177,7 +183,7 @@ class Door:
         opening.callback(ticking.cancel)
 
         self.objects = objects = await opening.enter_async_context(open_objects(self._storage))
-        limits = LimitStore(line)
+        self.limits = limits = LimitStore(line)
         slots = Slots(limits, self.settings.slot_lease_s)
         self.submitter = Submitter(
             self.settings,

@@ -178,6 +178,23 @@ class Submitter:
         metrics.ACCEPTED.labels(model.id).inc()
         return accepted, headers
 
+    def draft(self, key: AccessKey, model: Model, work: Asked, *, operation: str, job_id: str, reply_to: str) -> Job:
+        """A job that is told of elsewhere, for `admit` and then `queue`; nothing is asked of any store yet."""
+        job = self._job(key, model, work, operation, stream=False)
+        return msgspec.structs.replace(job, id=job_id, reply_to=reply_to)
+
+    async def admit(self, job: Job, model: Model, scopes: tuple[Scope, ...], tokens: int) -> None:
+        """Reserves for a drafted job until some time after its deadline. Raises as `submit` does."""
+        self._make_way_for_long(model)
+        lease_ms = job.deadline_ms - job.accepted_at_ms + int(SETTLED_S * 1000)
+        await self._admit(job, scopes, tokens, lease_ms)
+
+    async def queue(self, job: Job, traceparent: str | None) -> None:
+        """Returns when the log has acknowledged the job. After Undecidable it may be there: it can be queued again."""
+        value, _ = await self._envelope(job)
+        await (await self._send(job, value, traceparent))
+        metrics.ACCEPTED.labels(job.model).inc()
+
     def close(self, submission: Submission) -> None:
         """Settles what was reserved; a job that no worker has ended is cancelled first and its end waited for."""
         self._open[submission.job.lane] -= 1

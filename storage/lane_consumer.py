@@ -106,19 +106,23 @@ class LaneConsumer:
         if offsets is not None:
             offsets.done(taken.offset)
 
-    async def commit(self) -> None:
-        """Commits what is done without a gap; what a failed commit leaves is committed by the next."""
+    async def commit(self) -> dict[int, int]:
+        """Commits what is done without a gap, and returns up to where, by partition, as far as that has changed.
+
+        What a failed commit leaves is committed by the next.
+        """
         positions = {p: at for p, o in self._offsets.items() if (at := o.committable()) is not None}
         if not positions:
-            return
+            return {}
         try:
             await self._consumer.commit(positions)
         except KafkaError as failure:
             log.warning("commit_failed", extra={"topic": self._topic, "reason": str(failure)})
-            return
+            return {}
         for partition, position in positions.items():
             if partition in self._offsets:
                 self._offsets[partition].committed(position)
+        return {partition.partition: position for partition, position in positions.items()}
 
     async def lag(self) -> int:
         """Messages that are in the lane's partitions of this consumer and not yet taken. Raises Undecidable."""

@@ -48,6 +48,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "dispatcher": ("-m", "workers.dispatch"),
     "jobs": ("-m", "workers.jobs_worker"),
     "streams": ("-m", "streams"),
+    "logdoor": ("-m", "ingress.log_door"),
 }
 
 
@@ -237,6 +238,7 @@ class Stack:
             "PENSTOCK_PORT": str(self._port),
             "PENSTOCK_REUSE_PORT": "1",
             "PENSTOCK_WORKER_NAME": name,
+            "PENSTOCK_LOG_DOOR_INSTANCE": name,
             "PENSTOCK_DATA": str(self.folder),
         }
 

@@ -1,0 +1,155 @@
+"""One submission: authenticated, held to its model's contract, queued as a job; or refused with a result."""
+
+import hashlib
+import time
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ingress.auth import authorize, credential
+from ingress.door import Door
+from ingress.incoming import Incoming
+from ingress.limits import scopes
+from ingress.log_door.patience import until_done
+from ingress.log_door.received import Received
+from ingress.log_door.results import Results, refused
+from ingress.log_door.ticket import ENCODER, Ticket
+from ingress.operations.operation import Asking, Operation, Told
+from ingress.operations.table import OPERATIONS
+from schemas.access import AccessKey
+from schemas.errors import InvalidRequest, InvalidValue, KeyInUse, PenstockError, UnsupportedParameter
+from schemas.jobs import Job
+from schemas.logged import ENCODER as ACCEPTED_ENCODER
+from schemas.logged import LOG_CHANNEL, Accepted
+from schemas.wire.submissions import RESULT_DECODER, Submission, SubmissionPlace
+from storage.lane_consumer import Taken
+from storage.submissions import Claimed, Found, Submissions, submission_key
+
+OVERDUE_MS: Final = 15_000
+"""A deadline is the worker's to enforce; this long after it, whoever looks does."""
+
+
+class _Draft(NamedTuple):
+    """A submission that may become a job."""
+
+    job: Job
+    ticket: Ticket
+    asking: Asking
+    fingerprint: str
+
+
+class Acceptor:
+    """Its `accept` returns when the submission is done with: queued and acknowledged, or answered and acknowledged.
+
+    A lane that is full, or a store that is away, is waited for `patience_s`; what has begun to be queued, for ever.
+    """
+
+    def __init__(self, door: Door, known: Submissions, results: Results, patience_s: float) -> None:
+        self._door = door
+        self._known = known
+        self._results = results
+        self._patience_s = patience_s
+
+    async def accept(self, taken: Taken) -> None:
+        received = Received.of(taken)
+        try:
+            submission = received.submission()
+        except InvalidRequest as fault:
+            await self._results.set_aside(received, fault.message)
+            await self._refuse_unreadable(received, fault)
+            return
+        account = ""
+        try:
+            key = await self._key(received)
+            account = key.account
+            await self._accept(received, submission, key)
+        except PenstockError as error:
+            ticket = Ticket.of(received, submission)
+            result = refused(error, received.job_id, ticket, received.origin)
+            await self._results.publish(result, account, received.returned)
+
+    async def _key(self, received: Received) -> AccessKey:
+        secret = credential(received.headers)
+        key = await until_done(lambda: self._door.keys.get(secret), self._patience_s)
+        authorize(key, None, None, time.time_ns() // 1_000_000)
+        return key
+
+    async def _refuse_unreadable(self, received: Received, fault: InvalidRequest) -> None:
+        """Whoever sent what cannot be read is told, if the headers say who that is."""
+        try:
+            key = await self._key(received)
+        except PenstockError:
+            return
+        result = refused(fault, received.job_id, None, received.origin)
+        await self._results.publish(result, key.account, received.returned)
+
+    async def _accept(self, received: Received, submission: Submission, key: AccessKey) -> None:
+        operation = OPERATIONS.get(submission.operation)
+        if operation is None:
+            raise InvalidValue(f"'{submission.operation}' cannot be submitted here.", param="operation")
+        asked = Incoming(key, None, received.headers, bytes(submission.body))
+        asking = await until_done(lambda: operation.ask(self._door, asked), self._patience_s)
+        if asking.stream:
+            raise UnsupportedParameter("'stream' cannot be true: a result is whole.", param="stream")
+        draft = self._draft(received, submission, key, operation, asking)
+        claimed = await until_done(lambda: self._claim(draft), self._patience_s)
+        match claimed.found:
+            case Found.QUEUED:
+                return
+            case Found.TWIN:
+                await self._answer_twin(draft, claimed)
+            case Found.NEW:
+                await self._queue(draft, received.headers.get("traceparent"))
+
+    def _draft(
+        self, received: Received, submission: Submission, key: AccessKey, operation: Operation, asking: Asking
+    ) -> _Draft:
+        job = self._door.submitter.draft(
+            key, asking.model, asking.work, operation=operation.name, job_id=received.job_id, reply_to=LOG_CHANNEL
+        )
+        named = submission.idempotency_key
+        ticket = msgspec.structs.replace(
+            Ticket.of(received, submission),
+            key=None if named is None else submission_key(job.account, named),
+            state=asking.state(Told.of(job)),
+            scopes=scopes(key, job.model, self._door.settings.default_limits()),
+            reserved_tokens=asking.tokens,
+        )
+        mark = "" if named is None else hashlib.sha256(operation.path.encode() + bytes(submission.body)).hexdigest()
+        return _Draft(msgspec.structs.replace(job, context=ENCODER.encode(ticket)), ticket, asking, mark)
+
+    async def _claim(self, draft: _Draft) -> Claimed:
+        job, ticket = draft.job, draft.ticket
+        accepted = ACCEPTED_ENCODER.encode(Accepted.of(job))
+        look_ms = job.deadline_ms + OVERDUE_MS
+        return await self._known.claim(
+            ticket.origin, job.id, accepted, look_ms, key=ticket.key, fingerprint=draft.fingerprint
+        )
+
+    async def _queue(self, draft: _Draft, traceparent: str | None) -> None:
+        submitter, job, ticket = self._door.submitter, draft.job, draft.ticket
+        try:
+            await until_done(
+                lambda: submitter.admit(job, draft.asking.model, ticket.scopes, ticket.reserved_tokens),
+                self._patience_s,
+            )
+        except PenstockError:
+            await until_done(lambda: self._known.withdraw(job.id, ticket.key))
+            raise
+        with self._door.tracing.span("submit", traceparent, model=job.model) as below:
+            await until_done(lambda: submitter.queue(job, below))
+        await until_done(lambda: self._known.queued(ticket.origin))
+
+    async def _answer_twin(self, draft: _Draft, claimed: Claimed) -> None:
+        """What a submission is told whose idempotency key another one has."""
+        if claimed.fingerprint != draft.fingerprint:
+            raise InvalidValue("'idempotency_key' was used for another request before.", param="idempotency_key")
+        if not claimed.result:
+            raise KeyInUse(f"The first submission with this 'idempotency_key' still runs, as {claimed.job_id}.")
+        ticket = draft.ticket
+        twin = msgspec.structs.replace(
+            RESULT_DECODER.decode(claimed.result),
+            correlation_id=ticket.correlation_id,
+            submission=SubmissionPlace(*ticket.origin[:3]),
+        )
+        await self._results.publish(twin, draft.job.account, ticket.headers)

@@ -1,0 +1,12 @@
+"""Every operation, by its path."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from ingress.operations.chat import CHAT
+from ingress.operations.completions import COMPLETIONS
+from ingress.operations.messages import MESSAGES
+from ingress.operations.operation import Operation
+from ingress.operations.responses import RESPONSES
+
+OPERATIONS: Final[Mapping[str, Operation]] = {each.path: each for each in (CHAT, COMPLETIONS, MESSAGES, RESPONSES)}
