@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from ingress.dialect import dialect_of
 from ingress.door import Door
+from ingress.idempotent import Idempotent
 from ingress.limits import LimitReached
 from ingress.metrics import ERRORS
 from ingress.observed import Observed
@@ -74,6 +75,7 @@ def create_app(door: Door) -> FastAPI:
     app.add_exception_handler(PenstockError, _answer_penstock)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(RequestValidationError, _answer_validation)
+    app.add_middleware(Idempotent, door=door)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

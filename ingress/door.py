@@ -33,6 +33,7 @@ from storage.background import BackgroundJobs
 from storage.catalog import catalog_files, load_catalog
 from storage.database import Database
 from storage.expiring import ExpiringObjects
+from storage.idempotency import IdempotentRequests
 from storage.kafka import LogProducer
 from storage.keys import KeyStore
 from storage.ledger import Ledger
@@ -75,6 +76,8 @@ class Door:
     thinking: ThinkingStore
     jobs: AsyncJobs
     views: Views
+    idempotent: IdempotentRequests
+    expiring: ExpiringObjects
     tracing: Tracing
 
     def __init__(
@@ -201,11 +204,13 @@ class Door:
         self.thinking = ThinkingStore(line)
         self.jobs = AsyncJobs(line)
         self.views = Views(objects)
+        self.idempotent = IdempotentRequests(line)
+        self.expiring = ExpiringObjects(line, objects)
         self.background = Background(BackgroundJobs(line), self.responses, limits, line)
         for name, work in (
             ("background", self.background.look_after()),
             ("responses", tidy_responses(self.responses)),
-            ("objects", sweep_objects(ExpiringObjects(line, objects))),
+            ("objects", sweep_objects(self.expiring)),
             ("slots", slots.keep()),
         ):
             opening.callback(asyncio.create_task(work, name=name).cancel)

@@ -16,12 +16,17 @@ from schemas.catalog import Model
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """`address` is None where whoever asks has none that could be told."""
+    """`address` is None where whoever asks has none that could be told.
+
+    `number` is that of the long job which the request makes, where the request is known by an idempotency key: done
+    again after a crash, it makes the same job.
+    """
 
     key: AccessKey
     address: Address | None
     headers: Headers
     body: bytes
+    number: str | None = None
 
     def authorize(self, model: Model) -> None:
         """Raises Forbidden where the key may not ask this model."""
@@ -32,4 +37,4 @@ async def incoming(door: Door, request: Request) -> Incoming:
     """An HTTP request once its key is known and its body read. Raises what is wrong with either."""
     key = await door.authenticate(request)
     body = await read_body(request, door.settings.max_body_bytes, door.settings.body_s)
-    return Incoming(key, door.address(request), request.headers, body)
+    return Incoming(key, door.address(request), request.headers, body, getattr(request.state, "job_number", None))

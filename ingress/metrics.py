@@ -15,6 +15,7 @@ OVERHEAD = Histogram(
 )
 CHUNKS = Counter("penstock_ingress_chunks_total", "Chunks relayed to clients", ["model"])
 IN_FLIGHT = Gauge("penstock_ingress_requests_in_flight", "Requests under way")
+REPLAYED = Counter("penstock_ingress_replayed_total", "Answers given again for an Idempotency-Key")
 JOBS_FOLLOWED = Gauge("penstock_ingress_jobs_followed", "Jobs whose end is awaited, for a client or for its limits")
 DISCONNECTS = Counter("penstock_ingress_disconnects_total", "Clients that left before the end")
 STALLS = Counter("penstock_ingress_stalls_total", "Clients that were cut because they had stopped reading")

@@ -37,6 +37,9 @@ class IngressSettings(BaseSettings):
     responses_dialect: Literal["openai", "open_responses"] = Field(
         "openai", description="Whose events /v1/responses sends where the two differ"
     )
+    idempotency_wait_s: float = Field(
+        30, ge=0, description="How long a request waits for the answer to an earlier one with its Idempotency-Key"
+    )
     webhook_networks: list[IPvAnyNetwork] = Field(
         [], description="Networks, beside the public Internet, that callers' webhooks may be in"
     )

@@ -51,5 +51,6 @@ async def started(door: Door, asked: Incoming, video: VideoAsked, family: Family
             keep_s=row_of(video.model).keep_s,
             callback_url=video.webhook_url,
             context=ENCODE(Shown(family, film.prompt, film.size, film.seconds, film.fps)),
+            number=asked.number,
             traceparent=traceparent,
         )
