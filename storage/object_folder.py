@@ -64,7 +64,7 @@ class ObjectFolder:
             return await asyncio.to_thread(self._head, key)
 
     async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
-        left = (sys.maxsize if end is None else end) - start
+        left = max(0, (sys.maxsize if end is None else end) - start)
         with _absent(key), _Reader(self._path(key), start) as reader:
             while piece := await to_its_end(partial(reader.read, min(left, PIECE_BYTES))):
                 left -= len(piece)

@@ -1,6 +1,7 @@
 """The object storage that the settings name, opened for a process."""
 
 import pkgutil
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from storage.signed_urls import UrlSigner, kept_secret
 
 S3_SCHEME: Final = "s3://"
 
+BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+
 S3: Final = "storage.objects_s3:open_s3"
 """By name and not by import: boto3 takes a third of a second to load, in each process."""
 
@@ -23,6 +26,8 @@ async def open_objects(settings: StorageSettings) -> AsyncIterator[Objects]:
     """Raises InvalidValue when the storage cannot be used as it is set up."""
     if settings.objects.startswith(S3_SCHEME):
         name, _, prefix = settings.objects.removeprefix(S3_SCHEME).strip("/").partition("/")
+        if not BUCKET.fullmatch(name):
+            raise InvalidValue(f"PENSTOCK_OBJECTS: {name!r} is no bucket's name.")
         open_s3 = cast(
             Callable[[StorageSettings, str, str], AbstractAsyncContextManager[Objects]], pkgutil.resolve_name(S3)
         )

@@ -39,7 +39,7 @@ class Bucket:
             self.client.delete_object(Bucket=self.name, Key=self.key(key))
 
     def groups(self, prefix: str) -> list[str]:
-        top = self._below(prefix)
+        top = f"{self.key(prefix)}/" if prefix else self.prefix
         with translated(prefix):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=top, Delimiter="/")
             found = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", ())]
@@ -58,10 +58,9 @@ class Bucket:
     def _pages(self, prefix: str) -> Iterator[list[str]]:
         """What is below a prefix, as much at a time as S3 lists and deletes at once."""
         with translated(prefix):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=self._below(prefix))
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.name, Prefix=f"{self.key(prefix)}/"
+            )
             for page in pages:
                 if keys := [each["Key"] for each in page.get("Contents", ())]:
                     yield keys
-
-    def _below(self, prefix: str) -> str:
-        return f"{self.key(prefix)}/" if prefix else self.prefix

@@ -1,0 +1,23 @@
+"""The HTTP app over an object storage, with nothing else of the platform opened."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+
+from ingress.app import create_app
+from ingress.door import Door
+from ingress.settings import IngressSettings
+from storage.objects import Objects
+from storage.settings import ObserveSettings, StorageSettings
+
+URL = "http://door.example"
+
+
+@asynccontextmanager
+async def objects_door(objects: Objects) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of an ingress at URL; it has no access key."""
+    door = Door(StorageSettings(), IngressSettings(), ObserveSettings())
+    door.objects = objects
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(create_app(door)), base_url=URL) as http:
+        yield http
