@@ -16,13 +16,26 @@ from ingress.idempotent import Idempotent
 from ingress.limits import LimitReached
 from ingress.metrics import ERRORS
 from ingress.observed import Observed
-from ingress.routes import chat, completions, embeddings, health, messages, models, objects, responses, usage, videos
+from ingress.routes import (
+    chat,
+    completions,
+    embeddings,
+    health,
+    messages,
+    models,
+    objects,
+    responses,
+    speech,
+    usage,
+    videos,
+)
 from schemas.errors import ErrorData, InvalidRequest, InvalidValue, PenstockError
 from schemas.wire.anthropic import CountTokensRequest, MessagesRequest
 from schemas.wire.openai_chat import ChatCompletionRequest
 from schemas.wire.openai_completions import CompletionRequest
 from schemas.wire.openai_embeddings import EmbeddingRequest
 from schemas.wire.openai_responses import ResponsesRequest
+from schemas.wire.openai_speech import SpeechRequest
 from schemas.wire.openai_videos import VideoRequest
 
 CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed", 408: "request_timeout"}
@@ -35,6 +48,7 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     EmbeddingRequest,
     MessagesRequest,
     ResponsesRequest,
+    SpeechRequest,
     VideoRequest,
 )
 """What routes read themselves, so that the framework does not know of it."""
@@ -70,7 +84,7 @@ def create_app(door: Door) -> FastAPI:
     settings = door.settings
     app = FastAPI(title="Penstock", version="0.1.0", redirect_slashes=False)
     app.state.door = door
-    for routes in (chat, completions, responses, messages, embeddings, videos, objects, models, usage, health):
+    for routes in (chat, completions, responses, messages, embeddings, speech, videos, objects, models, usage, health):
         app.include_router(routes.router)
     app.add_exception_handler(PenstockError, _answer_penstock)
     app.add_exception_handler(HTTPException, _answer_http)

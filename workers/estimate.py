@@ -27,5 +27,10 @@ def estimated_input_tokens(work: Work) -> int:
             assert_never(work)
 
 
+def units_of(work: Work) -> int:
+    """What of a model's own unit the work is sold as, where that is known before it is done."""
+    return len(work.text) if isinstance(work, Speak) else 0
+
+
 def _tokens(texts: Iterable[str]) -> int:
     return max(1, sum(len(text.encode()) for text in texts) // BYTES_PER_TOKEN)

@@ -7,7 +7,7 @@ from schemas.errors import Cancelled, DeadlineExceeded, PenstockError, WorkerLos
 from schemas.jobs import Job
 from schemas.usage import End, Usage
 from storage.jobs import Claimed
-from workers.estimate import estimated_input_tokens
+from workers.estimate import estimated_input_tokens, units_of
 
 MOST_ATTEMPTS: Final = 3
 """A job that has ended this many workers is taken for the reason they died."""
@@ -44,4 +44,4 @@ def admit(job: Job, claimed: Claimed, now_ms: int) -> Refusal | None:
 
 def _sent(job: Job, sent_tokens: int) -> Usage:
     input_tokens = estimated_input_tokens(job.work) if sent_tokens else 0
-    return Usage(input_tokens=input_tokens, output_tokens=sent_tokens, estimated=True)
+    return Usage(input_tokens, output_tokens=sent_tokens, estimated=True, units=units_of(job.work))

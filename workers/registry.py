@@ -19,6 +19,8 @@ _ENGINES: Final[Mapping[tuple[EngineName, Modality], str]] = {
     ("llama_cpp", "text"): "workers.engines.llama_cpp:LlamaCpp",
     ("openai_compatible", "embedding"): "workers.engines.openai_embeddings:OpenAIEmbeddings",
     ("minilm", "embedding"): "workers.engines.minilm:MiniLM",
+    ("openai_compatible", "speech"): "workers.engines.openai_speech:OpenAISpeech",
+    ("piper", "speech"): "workers.engines.piper:Piper",
 }
 
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import aiohttp
 from yarl import URL
@@ -52,6 +52,21 @@ class Fold(Protocol):
     def cut(self, how: str) -> StreamCut: ...
 
 
+class Answer(NamedTuple):
+    """What an upstream is expected to stream: as HTTP asks for it and calls it, and `name` in an error.
+
+    `delimited`: whether its end must be told by its length or its last chunk, so that a cut can be told from an end.
+    """
+
+    accept: str
+    kinds: tuple[str, ...]
+    name: str
+    delimited: bool = False
+
+
+EVENTS: Final = Answer("text/event-stream", ("text/event-stream", "text/plain"), "events")
+
+
 class Refused(Protocol):
     """What a dialect's refusal means: `status` and body of an answer that is no stream."""
 
@@ -65,13 +80,21 @@ class Upstream:
     """
 
     def __init__(
-        self, model: Model, path: str, headers: Mapping[str, str], refused: Refused, *, above_v1: bool = False
+        self,
+        model: Model,
+        path: str,
+        headers: Mapping[str, str],
+        refused: Refused,
+        *,
+        above_v1: bool = False,
+        expected: Answer = EVENTS,
     ) -> None:
         self._model = model.id
+        self._expected = expected
         self._url = _url(model, path, above_v1)
         self._timeouts = model.timeouts
         self._headers = {
-            "Accept": "text/event-stream",
+            "Accept": expected.accept,
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "User-Agent": "penstock",
@@ -191,9 +214,13 @@ class Upstream:
 
     async def _refuse_what_is_no_stream(self, response: aiohttp.ClientResponse) -> None:
         if response.status == 200:
-            kind = response.headers.get("Content-Type", "text/event-stream")
-            if not kind.startswith(("text/event-stream", "text/plain")):
-                raise EngineFailed(f"The engine of model '{self._model}' answered with {kind[:80]}, not with events.")
+            expected, headers = self._expected, response.headers
+            kind = headers.get("Content-Type", expected.accept)
+            if not kind.lower().startswith(expected.kinds):
+                what = f"{kind[:80]}, not with {expected.name}"
+                raise EngineFailed(f"The engine of model '{self._model}' answered with {what}.")
+            if expected.delimited and "Content-Length" not in headers and "Transfer-Encoding" not in headers:
+                raise EngineFailed(f"The engine of model '{self._model}' does not tell where its answer ends.")
             return
         body = await _error_body(response)
         raise self._refused(response.status, body, openai_errors.retry_after_s(response.headers, datetime.now(UTC)))

@@ -1,7 +1,9 @@
+import msgspec
 import pytest
 
 from schemas.chat import Chat, Message, Text
 from schemas.jobs import Job
+from schemas.media import Speak
 from schemas.usage import Price, Usage
 from storage.jobs import Claim, Claimed
 from workers.gate import MOST_ATTEMPTS, admit
@@ -44,3 +46,11 @@ def test_a_job_that_does_not_run_has_an_end(
     assert (refusal.end, refusal.error.code, refusal.poison) == (end, code, poison)
     charged = Usage(INPUT_TOKENS if output_tokens else 0, output_tokens, estimated=claim.sent_tokens is not None)
     assert refusal.usage == charged
+
+
+@pytest.mark.parametrize(("sent_tokens", "characters"), [(None, 0), (0, 8)])
+def test_speech_that_was_begun_is_charged_for_the_text_that_was_asked(sent_tokens: int | None, characters: int) -> None:
+    job = msgspec.structs.replace(JOB, work=Speak("eight by", "joe"))
+    refusal = admit(job, claimed(MOST_ATTEMPTS + 1, sent_tokens=sent_tokens), 0)
+    assert refusal is not None
+    assert refusal.usage.units == characters
