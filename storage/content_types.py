@@ -32,8 +32,8 @@ _BY_ENDING: Final[Mapping[str, str]] = {
 
 def type_by_ending(key: str) -> str:
     """The content type that a key's ending stands for, or that of bytes of no kind."""
-    name = key.rpartition("/")[2]
-    return _BY_ENDING.get(name.rpartition(".")[2].lower(), BINARY)
+    _, dot, ending = key.rpartition("/")[2].rpartition(".")
+    return _BY_ENDING.get(ending.lower(), BINARY) if dot else BINARY
 
 
 def disposition(file_name: str | None) -> str:

@@ -184,7 +184,11 @@ class ObjectsContract:
         ["/etc/passwd", "../up", "a/../../up", "a/..", "..", ".secret", "a/.b", "", "a//b", "a/", *NO_NAMES],
     )
     async def test_what_is_no_key_is_refused(self, objects: Objects, key: str) -> None:
-        steps = [objects.put(key, b"x"), objects.put_all({key: b"x"}), objects.put_stream(key, pieces_of(b"x", 1))]
+        steps: list[Awaitable[object]] = [
+            objects.put(key, b"x"),
+            objects.put_all({key: b"x"}),
+            objects.put_stream(key, pieces_of(b"x", 1)),
+        ]
         steps += [objects.get(key), objects.head(key), read(objects, key), objects.delete(key)]
         steps += [objects.signed_url(key, 1)]
         for step in steps:
