@@ -1,12 +1,15 @@
 """A file that is whole when it gets its name."""
 
+import contextlib
 import os
 import secrets
+import time
 from io import BufferedWriter
 from pathlib import Path
 from typing import Final
 
 DRAFTS: Final = ".drafts"
+ABANDONED_S: Final = 86_400.0
 
 
 class Draft:
@@ -73,3 +76,12 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def discard_old(top: Path) -> None:
+    """Deletes what processes that died have left. Whatever is being written was written to a moment ago."""
+    if (top / DRAFTS).is_dir():
+        for path in (top / DRAFTS).iterdir():
+            with contextlib.suppress(FileNotFoundError):  # another process deletes it, or it has become what it is
+                if path.stat().st_mtime < time.time() - ABANDONED_S:
+                    path.unlink()

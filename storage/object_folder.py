@@ -155,7 +155,8 @@ class ObjectFolder:
             for folder, _, names in os.walk(top, topdown=False):
                 for name in names:
                     Path(folder, name).unlink(missing_ok=True)
-                with contextlib.suppress(FileNotFoundError):
+                # Gone already, or in use again.
+                with contextlib.suppress(OSError):
                     Path(folder).rmdir()
 
     def _path(self, key: str) -> Path:

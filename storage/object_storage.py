@@ -1,5 +1,6 @@
 """The object storage that the settings name, opened for a process."""
 
+import asyncio
 import pkgutil
 import re
 from collections.abc import AsyncIterator, Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from schemas.errors import InvalidValue
+from storage.draft import discard_old
 from storage.object_folder import ObjectFolder
 from storage.objects import Objects, checked_key
 from storage.settings import StorageSettings
@@ -38,6 +40,7 @@ async def open_objects(settings: StorageSettings) -> AsyncIterator[Objects]:
     else:
         folder = Path(settings.objects)
         try:
+            await asyncio.to_thread(discard_old, folder)
             secret = settings.objects_secret.get_secret_value().encode() or kept_secret(folder)
         except OSError as failure:
             raise InvalidValue(f"PENSTOCK_OBJECTS: {failure}") from failure
