@@ -35,6 +35,10 @@ class DueList:
     async def note(self, member: str, at_ms: int) -> None:
         await self._line.call("ZADD", self._key, at_ms, member)
 
+    async def note_no_earlier(self, member: str, at_ms: int) -> None:
+        """Leaves a later time as it was noted."""
+        await self._line.call("ZADD", self._key, "GT", at_ms, member)
+
     async def put_off(self, member: str, at_ms: int) -> None:
         """Changes when a member that was taken is due again, unless it has become due meanwhile or is dropped."""
         await self._line.run(PUT_OFF, (self._key,), member, at_ms)

@@ -34,6 +34,15 @@ class ExpiringObjects:
         """Has the object deleted then, and not as was said before, if anything was."""
         await self._due.note(key, at_ms)
 
+    async def keep(self, key: str, until_ms: int) -> None:
+        """Has the object deleted no earlier than then: of two who need it, the one who needs it longer counts."""
+        await self._due.note_no_earlier(key, until_ms)
+
+    async def put_to_keep(self, key: str, body: bytes, until_ms: int) -> None:
+        """As `put`, where the same object may have been put before, and promised to somebody for longer."""
+        await self.keep(key, until_ms)
+        await self._objects.put(key, body)
+
     async def sweep(self) -> int:
         """Deletes some objects that are due, and says how many notes that took off the list."""
         keys = await self._due.take(MOST_SWEPT, TAKEN_MS)

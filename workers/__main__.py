@@ -41,6 +41,7 @@ from workers.fetch import Fetcher
 from workers.images import Inliner
 from workers.loop import LaneLoop
 from workers.name import keep_name
+from workers.pictures import Deposits
 from workers.registry import Starts, build
 from workers.report import report
 from workers.runs import Runs
@@ -100,6 +101,8 @@ class Worker:
         keep.push_async_callback(fetcher.close)
         inliner = Inliner(fetcher)
         objects = await keep.enter_async_context(open_objects(self._storage))
+        expiring = ExpiringObjects(line, objects)
+        deposits = Deposits(expiring, fetcher)
         loops = []
         for lane in lanes:
             own = [model for model in catalog if model.lane == lane]
@@ -114,12 +117,12 @@ class Worker:
                 LaneLoop(
                     lane,
                     slots,
-                    candidates=Candidates(catalog, engines, inliner, objects),
+                    candidates=Candidates(catalog, engines, inliner, deposits),
                     consumer=consumer,
                     records=records,
                     runs=self._runs,
                     outboxes=self._outboxes,
-                    log_replies=LogReplies(producer, ExpiringObjects(line, objects)),
+                    log_replies=LogReplies(producer, expiring),
                     objects=objects,
                     settler=settler,
                     tracing=tracing,

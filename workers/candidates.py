@@ -10,24 +10,23 @@ from schemas.catalog import Catalog, Model
 from schemas.chat import Chat
 from schemas.jobs import COUNT_TOKENS, Asked, Fallback, Job
 from schemas.media import Draw
-from storage.objects import Objects
 from workers.count import Counting
 from workers.engine import Engine
 from workers.failover import Candidate
 from workers.images import Inliner
-from workers.pictures import Depositing
+from workers.pictures import Deposits
 
 
 class Candidates:
     """The engines of one worker, by the ids of their rows."""
 
     def __init__(
-        self, catalog: Catalog, engines: Mapping[str, Engine[Any, Any]], inliner: Inliner, objects: Objects
+        self, catalog: Catalog, engines: Mapping[str, Engine[Any, Any]], inliner: Inliner, deposits: Deposits
     ) -> None:
         self._catalog = catalog
         self._engines = engines
         self._inliner = inliner
-        self._objects = objects
+        self._deposits = deposits
 
     def of(self, job: Job, asked: Asked) -> list[Candidate[Any]]:
         """The model that was asked, and those that may answer in its place; of these, such as this worker has.
@@ -46,7 +45,7 @@ class Candidates:
                 engine = Counting(engine) if job.operation == COUNT_TOKENS else engine
                 prepare = partial(self._prepare_chat, model)
             case Draw():
-                engine = Depositing(engine, self._objects, job.account)
+                engine = self._deposits.of(engine, job)
         return Candidate(model.id, engine, model.attempts, answering.price, prepare)
 
     async def _prepare_chat(self, model: Model, chat: Chat) -> Chat:

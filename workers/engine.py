@@ -45,8 +45,19 @@ class Drawn(NamedTuple):
     revised_prompt: str | None = None
 
 
-ImageEngine = Engine[Draw, Drawn | UsageReport]
-"""Gives each picture when it is whole, its drafts before; the count comes with or before the picture it counts."""
+class DrawnElsewhere(NamedTuple):
+    """A picture that its engine has left at a URL; whoever gets this fetches it."""
+
+    image: int
+    url: str
+    revised_prompt: str | None = None
+
+
+ImageEngine = Engine[Draw, Drawn | DrawnElsewhere | UsageReport]
+"""Gives each picture when it is whole, its drafts before; the count comes with or before the picture it counts.
+
+An engine that gives drafts counts none before the first: a job that ends there has no picture to be charged for.
+"""
 
 
 @runtime_checkable

@@ -64,6 +64,17 @@ async def test_the_time_that_was_told_last_counts(objects: ExpiringObjects, fold
     assert not (folder / "video").exists()
 
 
+async def test_what_is_kept_for_two_is_there_as_long_as_the_longer_needs_it(
+    line: Line, objects: ExpiringObjects, folder: Path
+) -> None:
+    await objects.put_to_keep("picture", b"1", now_ms() - 2)
+    await objects.keep("picture", now_ms() + HOUR_MS)
+    await objects.put_to_keep("picture", b"2", now_ms() - 1)
+    assert await objects.sweep() == 0
+    assert (folder / "picture").read_bytes() == b"2"
+    assert await noted(line) == 1
+
+
 async def test_what_was_deleted_earlier_costs_no_more_than_a_look(
     line: Line, objects: ExpiringObjects, folder: Path
 ) -> None:

@@ -36,6 +36,7 @@ from workers.candidates import Candidates
 from workers.fetch import Fetcher
 from workers.images import Inliner
 from workers.loop import LaneLoop
+from workers.pictures import Deposits
 from workers.runs import Runs
 from workers.settle import Settler
 
@@ -107,15 +108,16 @@ class Worker:
         await subscription.open()
         stack.push_async_callback(subscription.close)
         self.consumer = LaneConsumer(lane.kafka, lane_topic(lane.name), lane.group, f"{self._name}.{lane.name}")
+        fetcher, expiring = Fetcher(), ExpiringObjects(self.line, lane.objects)
         self.loop = LaneLoop(
             lane.name,
             self._slots,
-            candidates=Candidates(lane.catalog, {MODEL: self.engine}, Inliner(Fetcher()), lane.objects),
+            candidates=Candidates(lane.catalog, {MODEL: self.engine}, Inliner(fetcher), Deposits(expiring, fetcher)),
             consumer=self.consumer,
             records=self.records,
             runs=self.runs,
             outboxes=self.outboxes,
-            log_replies=LogReplies(self.producer, ExpiringObjects(self.line, lane.objects)),
+            log_replies=LogReplies(self.producer, expiring),
             objects=lane.objects,
             settler=Settler(self.records, self.producer, lane.objects),
             tracing=lane.tracing,

@@ -8,17 +8,15 @@ import pytest
 
 from schemas.catalog import Catalog, Model
 from schemas.chat import Chat, Message, Sampling, Text
-from schemas.chunks import Delta, UsageReport
-from schemas.errors import Undecidable
 from schemas.jobs import Fallback, Job
-from schemas.media import Draw
-from schemas.media_chunks import Picture
-from schemas.usage import Price, Usage
+from schemas.usage import Price
+from storage.expiring import ExpiringObjects
+from storage.line import Line
 from storage.object_folder import ObjectFolder
 from workers.candidates import Candidates
-from workers.engine import Drawn
 from workers.fetch import Fetcher
 from workers.images import Inliner
+from workers.pictures import Deposits
 
 HELLO = (Message("user", (Text("Hello"),)),)
 
@@ -42,10 +40,12 @@ def row(model_id: str, **fields: Any) -> Model:
 
 
 def candidates(folder: Path, *models: Model, engines: dict[str, Any]) -> Candidates:
-    return Candidates(Catalog(models), engines, Inliner(Fetcher((), http=False, limit_s=1)), ObjectFolder(folder))
+    fetcher = Fetcher((), http=False, limit_s=1)
+    deposits = Deposits(ExpiringObjects(Line("redis://127.0.0.1:1/0"), ObjectFolder(folder)), fetcher)
+    return Candidates(Catalog(models), engines, Inliner(fetcher), deposits)
 
 
-def job(model: str, work: Chat | Draw, fallbacks: tuple[Fallback, ...] = ()) -> Job:
+def job(model: str, work: Chat, fallbacks: tuple[Fallback, ...] = ()) -> Job:
     return Job(
         id="job_1",
         account="acme",
@@ -73,36 +73,9 @@ async def test_a_model_is_asked_for_no_more_than_it_can_give(
     assert (prepared.sampling.max_output_tokens, prepared.sampling.seed) == (given, 1)
 
 
-def test_fallbacks_that_this_worker_has_stand_behind_the_model_that_was_asked(tmp_path: Path) -> None:
+async def test_fallbacks_that_this_worker_has_stand_behind_the_model_that_was_asked(tmp_path: Path) -> None:
     chat = Chat(HELLO)
     asked = job("a", chat, (Fallback("elsewhere", Price(2)), Fallback("b", Price(3))))
     models = [row("a", attempts=5), row("b"), row("elsewhere")]
     found = candidates(tmp_path, *models, engines={"a": Engine(), "b": Engine()}).of(asked, chat)
     assert [(each.model, each.price, each.tries) for each in found] == [("a", Price(1), 5), ("b", Price(3), 3)]
-
-
-IMAGE_ROW: dict[str, Any] = {"id": "m", "modality": "image", "engine": "storyboard", "image": {"sizes": ["512x512"]}}
-
-
-async def test_pictures_rest_in_object_storage_before_anybody_hears_of_them(tmp_path: Path) -> None:
-    draw, counted = Draw("a boat", "512x512"), UsageReport(Usage(units=1))
-    engine = Engine(
-        [Drawn(0, b"draft", "image/png", partial=0)], [Drawn(0, b"whole", "image/webp", None, "A boat."), counted]
-    )
-    (only,) = candidates(tmp_path, Model.model_validate(IMAGE_ROW), engines={"m": engine}).of(job("m", draw), draw)
-    given: list[Delta] = [delta async for batch in only.engine.generate("job_1", draw) for delta in batch]
-    assert given == [
-        Picture(0, "media/acme/job_1/0-draft0.png", 5, "image/png", partial=0),
-        Picture(0, "media/acme/job_1/0.webp", 5, "image/webp", None, "A boat."),
-        counted,
-    ]
-    assert (tmp_path / "media/acme/job_1/0.webp").read_bytes() == b"whole"
-
-
-async def test_a_picture_that_cannot_be_stored_is_not_told_of(tmp_path: Path) -> None:
-    (tmp_path / "media").write_text("in the way")
-    draw = Draw("a boat", "512x512")
-    engine = Engine([Drawn(0, b"whole", "image/png")])
-    (only,) = candidates(tmp_path, Model.model_validate(IMAGE_ROW), engines={"m": engine}).of(job("m", draw), draw)
-    with pytest.raises(Undecidable, match="cannot be stored"):
-        await anext(only.engine.generate("job_1", draw))
