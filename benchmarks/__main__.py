@@ -1,65 +1,82 @@
-"""`python -m benchmarks` measures a whole stack; `python -m benchmarks micro`, the functions on the hot path."""
+"""`python -m benchmarks` measures a whole stack; `… embeddings`, that door beside its engine; `… micro`, functions."""
 
 import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 import uvloop
 
+from benchmarks import embeddings
 from benchmarks.load import Target
 from benchmarks.micro.measure import measure
-from benchmarks.micro.timing import Timing
 from benchmarks.parts import PartGone
-from benchmarks.report import Report
 from benchmarks.run import QUICK, Options, Sizes, run
 from benchmarks.show import shown, shown_timings
 from benchmarks.stack import CommandFailed
-from benchmarks.targets import bounds
+from benchmarks.targets import Bound, bounds
+
+
+class Outcome(NamedTuple):
+    """What was seen, for a program and for a person, and what it is held to."""
+
+    seen: Any
+    text: str
+    bounds: Sequence[Bound] = ()
 
 
 def main() -> int:
     """The exit status: 0 when every target is met, 1 when not, 2 when there is nothing to tell."""
     asked = _arguments()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        if asked.what == "micro":
-            timings = runner.run(measure())
-            print(shown_timings(timings))
-            _write(asked.json, timings)
-            return 0
-        options = Options(QUICK if asked.quick else Sizes(), tuple(asked.gateway), asked.upstream_port)
         try:
-            report = runner.run(_until_told(options))
+            outcome = runner.run(_until_told(asked))
         except (CommandFailed, PartGone) as failure:
             print(f"benchmarks: {failure}", file=sys.stderr)
             return 2
         except asyncio.CancelledError:
             print("benchmarks: stopped", file=sys.stderr)
             return 2
-    print(shown(report))
-    _write(asked.json, report)
-    return 0 if all(bound.met for bound in bounds(report)) else 1
+    print(outcome.text)
+    if asked.json is not None:
+        asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(outcome.seen)))
+    return 0 if all(bound.met for bound in outcome.bounds) else 1
 
 
-async def _until_told(options: Options) -> Report:
+async def _until_told(asked: argparse.Namespace) -> Outcome:
     """SIGTERM stops what was started just as Ctrl-C does."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await run(options)
+    return await _measured(asked)
 
 
-def _write(file: Path | None, seen: Report | list[Timing]) -> None:
-    if file is not None:
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(seen)))
+async def _measured(asked: argparse.Namespace) -> Outcome:
+    match asked.what:
+        case "micro":
+            timings = await measure()
+            return Outcome(timings, shown_timings(timings))
+        case "embeddings":
+            shares = await embeddings.measure_embeddings(quick=asked.quick)
+            return Outcome(shares, embeddings.shown(shares), embeddings.bounds(shares))
+        case _:
+            options = Options(QUICK if asked.quick else Sizes(), tuple(asked.gateway), asked.upstream_port)
+            report = await run(options)
+            return Outcome(report, shown(report), bounds(report))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", choices=("stack", "micro"), default="stack", help="what to measure; default: stack"
+        "what",
+        nargs="?",
+        choices=("stack", "embeddings", "micro"),
+        default="stack",
+        help="what to measure; default: stack",
     )
     parser.add_argument("--quick", action="store_true", help="a small run of 20 s: a look, not a measurement")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was seen to FILE")

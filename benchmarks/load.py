@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from benchmarks.doors import CHAT, Door
 from benchmarks.http_client import Address, Answer, Connection
@@ -81,6 +81,15 @@ class Seen:
         self.rates.append((len(self.answers) - before) / wall_s)
 
 
+class Asks(Protocol):
+    """Whatever can be loaded: over HTTP, or where it stands."""
+
+    @property
+    def target(self) -> Target: ...
+
+    async def ask_all(self, wishes: Sequence[Wish], at_once: int) -> list[Answer]: ...
+
+
 class Caller:
     """Asks one target; its connections stay open from round to round."""
 
@@ -109,7 +118,7 @@ class Caller:
             connection.close()
 
 
-async def interleave(callers: Sequence[Caller], plan: Plan, watched_cpu_s: Callable[[], float]) -> dict[str, Seen]:
+async def interleave(callers: Sequence[Asks], plan: Plan, watched_cpu_s: Callable[[], float]) -> dict[str, Seen]:
     """Every target's share of the plan, by the target's name."""
     seen = {caller.target.name: Seen() for caller in callers}
     for caller in callers:

@@ -8,7 +8,7 @@ from benchmarks.micro.timing import Timing
 from benchmarks.report import Machine, PartMemory, Report
 from benchmarks.scenario import Row, Scenario
 from benchmarks.tables import table
-from benchmarks.targets import MEGABYTE, bounds
+from benchmarks.targets import MEGABYTE, Bound, bounds
 
 LOAD_HEAD = ("target", "ok", "failed", "per s", "first p50", "p99", "total p50", "p99", "added first p50", "p99",
              "added total p50", "p99")  # fmt: skip
@@ -33,7 +33,7 @@ def _sections(report: Report) -> Iterator[str]:
     yield _cpu(report)
     yield _memory(report)
     yield _growth(report.growth)
-    yield _bounds(report)
+    yield shown_bounds(bounds(report))
 
 
 def _machine(machine: Machine) -> str:
@@ -129,7 +129,7 @@ def _growth(growth: Growth) -> str:
     return "\n".join((title, table(head, rows), *failure))
 
 
-def _bounds(report: Report) -> str:
+def shown_bounds(held: Sequence[Bound]) -> str:
     rows = [
         (
             bound.what,
@@ -138,6 +138,6 @@ def _bounds(report: Report) -> str:
             bound.unit,
             "met" if bound.met else "NOT MET",
         )
-        for bound in bounds(report)
+        for bound in held
     ]
     return "Targets\n" + table(("figure", "seen", "wanted", "unit", "verdict"), rows)

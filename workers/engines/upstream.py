@@ -23,7 +23,7 @@ LINGER_S: Final = 1.0
 """After the last event the end of the response follows at once, and the connection is used again; or it is closed."""
 
 AT_ONCE_BYTES: Final = 512 * 1024
-"""A larger body is written piece by piece, so that others get their turn; aiohttp warns from 1 MB on (3.14, 2026-11)."""
+"""A larger body is written piece by piece, so that others get their turn; aiohttp warns from 1 MB on."""
 
 ERROR_BODY_BYTES: Final = 64 * 1024
 ERROR_BODY_S: Final = 5.0

@@ -129,5 +129,9 @@ def test_runs_hold_little_else_than_tokens() -> None:
     assert [[lengths[number] for number in run] for run in found] == [[10] * 8 + [11] * 8, [100] * 2, [200]]
 
 
+def test_a_run_is_bounded() -> None:
+    assert [len(run) for run in runs(range(10), [256] * 10)] == [4, 4, 2]
+
+
 def test_short_inputs_share_a_run_although_they_are_filled_up() -> None:
     assert list(runs(range(3), [3, 10, 20])) == [[0, 1, 2]]
