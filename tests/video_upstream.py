@@ -19,6 +19,10 @@ class VideoUpstream:
     """
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """As if nothing had been asked yet."""
         self.polls: list[dict[str, Any]] = [{"status": "completed", "progress": 100}]
         self.content = MP4
         self.held: set[str] = set()
