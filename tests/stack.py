@@ -44,7 +44,10 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "worker": ("-m", "workers", "--lane", "text.default"),
     "narrow": ("-m", "workers", "--lane", "text.narrow"),
     "embedded": ("-m", "workers", "--lane", "text.embedded"),
-    "media": ("-m", "workers", "--lane", "embedding.default", "--lane", "embedding.embedded"),
+    "media": (
+        *("-m", "workers", "--lane", "embedding.default", "--lane", "embedding.embedded"),
+        *("--lane", "speech.default", "--lane", "speech.embedded"),
+    ),
     "dispatcher": ("-m", "workers.dispatch"),
     "jobs": ("-m", "workers.jobs_worker"),
     "streams": ("-m", "streams"),

@@ -47,6 +47,19 @@ ROWS: Final[list[dict[str, Any]]] = [
             "max_input_tokens": 10,
         },
     },
+    {
+        "id": "speaker",
+        "modality": "speech",
+        "lane": "speech.default",
+        "speech": {
+            "voices": ["alloy"],
+            "output_formats": ["mp3", "wav"],
+            "max_chars": 40,
+            "speed": {"min": 0.5, "max": 2},
+            "instructions": True,
+        },
+        "price": {"usd_per_mchar": 100},
+    },
     {"id": "hasty", "attempts": 2, "timeouts": {"connect_s": 1, "first_chunk_s": 0.5, "silence_s": 0.5}},
 ]
 """Models beside `scripted`, each with one thing of its own."""
