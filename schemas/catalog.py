@@ -21,6 +21,7 @@ from schemas.media_rows import EmbeddingRow, ImageRow, InvokeRow, SpeechRow, Vid
 from schemas.modalities import ENDPOINTS, OUTPUTS, Endpoint, Output
 from schemas.parameters import PARAMETERS, Row, Rule
 from schemas.price_rows import PriceRow
+from schemas.topics import BATCH_LANE, batch_lane
 
 ModelId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
 LaneName = Annotated[str, Field(pattern=r"^[a-z]+\.[a-z0-9-]{1,64}$")]
@@ -119,6 +120,8 @@ class Model(Row):
     @model_validator(mode="after")
     def _consistent(self) -> "Model":
         engine = ENGINES[self.engine]
+        if self.lane.endswith(BATCH_LANE):
+            raise ValueError(f"lane {self.lane}: names that end in {BATCH_LANE} are those of other lanes' batches")
         if self.modality not in engine.modalities:
             served = ", ".join(sorted(engine.modalities))
             raise ValueError(f"engine {self.engine} serves no {self.modality} model, but {served}")
@@ -162,6 +165,11 @@ class Model(Row):
     def fitting_tokens(self) -> int:
         """What fits: of a conversation with its answer, or of one input to embed; 0 where the model knows no tokens."""
         return self.context_tokens or (self.embedding.max_input_tokens if self.embedding is not None else 0)
+
+    @property
+    def batch_lane(self) -> str | None:
+        """Where its jobs wait that come in batches; None for a model that has none."""
+        return batch_lane(self.lane)
 
     @property
     def contract(self) -> Row | None:

@@ -7,9 +7,20 @@ import msgspec
 
 from schemas.chunks import Chunk
 from schemas.jobs import Job, Stored
+from schemas.topics import BATCH_REPLIES, REPLIES
 
-LOG_CHANNEL: Final = "log:penstock.replies"
-"""What the envelope of a job names as the channel that waits, when its reply is to go to the log."""
+PREFIX: Final = "log:"
+"""What begins the name of a channel that is a topic of the log."""
+
+LOG_CHANNEL: Final = PREFIX + REPLIES
+"""What the envelope of a submission's job names as the channel that waits; batches have one of their own."""
+
+BATCH_CHANNEL: Final = PREFIX + BATCH_REPLIES
+
+
+def topic_of(channel: str) -> str | None:
+    """The topic that a reply goes to; None for a channel of Redis."""
+    return channel.removeprefix(PREFIX) if channel.startswith(PREFIX) else None
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True):

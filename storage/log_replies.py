@@ -7,7 +7,7 @@ from schemas.chunks import Chunk
 from schemas.errors import Undecidable
 from schemas.jobs import Stored
 from schemas.logged import CHUNKS_DECODER, ENCODER, Accepted, LoggedReply
-from schemas.topics import DAY_MS, REPLIES
+from schemas.topics import DAY_MS
 from storage.expiring import ExpiringObjects
 from storage.kafka import MESSAGE_LIMIT_BYTES, LogProducer
 from storage.objects import Objects
@@ -21,12 +21,12 @@ class LogReplies:
         self._producer = producer
         self._bodies = bodies
 
-    async def publish(self, job: Accepted, chunks: Sequence[Chunk]) -> None:
+    async def publish(self, topic: str, job: Accepted, chunks: Sequence[Chunk]) -> None:
         """Returns when every in-sync replica has the reply; all of one job's come in order. Raises Undecidable."""
         value = ENCODER.encode(LoggedReply(job, chunks))
         if len(value) > MESSAGE_LIMIT_BYTES:
             value = ENCODER.encode(LoggedReply(job, await self._store(job, ENCODER.encode(chunks))))
-        await self._producer.publish(REPLIES, value, key=job.job_id.encode())
+        await self._producer.publish(topic, value, key=job.job_id.encode())
 
     async def _store(self, job: Accepted, body: bytes) -> Stored:
         stored = Stored(f"replies/{job.account}/{job.job_id}", len(body))

@@ -14,7 +14,7 @@ import uvloop
 
 from schemas.catalog import Catalog, Model
 from schemas.errors import InvalidValue, Undecidable
-from schemas.topics import lane_topic
+from schemas.topics import batch_lane, lane_topic
 from storage.catalog import CatalogError, catalog_files, load_catalog
 from storage.expiring import ExpiringObjects
 from storage.heap import freeze_heap
@@ -47,6 +47,7 @@ from workers.report import report
 from workers.runs import Runs
 from workers.settings import WorkerSettings
 from workers.settle import Settler
+from workers.slots import Leftover, Slots, Turns
 
 OUTBOX_UNUSED_S = 300.0
 USAGE_LINGER_MS = 10
@@ -92,7 +93,8 @@ class Worker:
         self._runs = Runs(records)
         self._line = line
         self._outboxes = Outboxes(line, self._runs.nobody_listens)
-        handlers = {cancel_channel(lane): self._runs.cancelled for lane in lanes}
+        batches = [batch for lane in lanes if (batch := batch_lane(lane)) is not None]
+        handlers = {cancel_channel(lane): self._runs.cancelled for lane in [*lanes, *batches]}
         subscription = Subscription(self._storage.redis, line, handlers, on_gap=lambda: None)
         await subscription.open()
         keep.push_async_callback(subscription.close)
@@ -103,35 +105,42 @@ class Worker:
         objects = await keep.enter_async_context(open_objects(self._storage))
         expiring = ExpiringObjects(line, objects)
         deposits = Deposits(expiring, fetcher)
+
+        def loop_of(lane: str, slots: Turns, candidates: Candidates) -> LaneLoop:
+            return LaneLoop(
+                lane,
+                slots,
+                candidates=candidates,
+                consumer=self._consumer(lane),
+                records=records,
+                runs=self._runs,
+                outboxes=self._outboxes,
+                log_replies=LogReplies(producer, expiring),
+                objects=objects,
+                settler=Settler(records, producer, objects),
+                tracing=tracing,
+            )
+
         loops = []
         for lane in lanes:
             own = [model for model in catalog if model.lane == lane]
             engines = await self._engines(own)
-            slots = self._slots(engines)
+            slots = Slots(self._slots(engines))
             await self._add_fallbacks(catalog, own, engines)
-            consumer = LaneConsumer(
-                self._storage.kafka, lane_topic(lane), f"penstock.{lane}", f"{self._settings.worker_name}.{lane}"
-            )
-            settler = Settler(records, producer, objects)
-            loops.append(
-                LaneLoop(
-                    lane,
-                    slots,
-                    candidates=Candidates(catalog, engines, inliner, deposits),
-                    consumer=consumer,
-                    records=records,
-                    runs=self._runs,
-                    outboxes=self._outboxes,
-                    log_replies=LogReplies(producer, expiring),
-                    objects=objects,
-                    settler=settler,
-                    tracing=tracing,
-                )
-            )
-            await take_name(line, self._settings.worker_name, self._incarnation)
-            await consumer.open()
-            keep.push_async_callback(consumer.close)
+            candidates = Candidates(catalog, engines, inliner, deposits)
+            loops.append(loop_of(lane, slots, candidates))
+            of_batches = batch_lane(lane)
+            if of_batches is not None and self._settings.batch_share:
+                loops.append(loop_of(of_batches, Leftover(slots, self._settings.batch_share), candidates))
+        await take_name(line, self._settings.worker_name, self._incarnation)
+        for each in loops:
+            await each.open()
+            keep.push_async_callback(each.close)
         return loops
+
+    def _consumer(self, lane: str) -> LaneConsumer:
+        name = self._settings.worker_name
+        return LaneConsumer(self._storage.kafka, lane_topic(lane), f"penstock.{lane}", f"{name}.{lane}")
 
     async def _engines(self, models: Sequence[Model]) -> dict[str, Engine[Any, Any]]:
         engines: dict[str, Engine[Any, Any]] = {}

@@ -2,7 +2,7 @@
 
 from schemas.chunks import Chunk, Frame
 from schemas.jobs import Job
-from schemas.logged import LOG_CHANNEL, Accepted
+from schemas.logged import Accepted, topic_of
 from storage.log_replies import LogReplies
 from storage.replies import Outboxes
 from workers.reply import Reply
@@ -19,15 +19,17 @@ class _Gathered:
 
 
 class ReplyToLog(Reply):
-    def __init__(self, replies: LogReplies, job: Job, attempt: int) -> None:
+    def __init__(self, replies: LogReplies, topic: str, job: Job, attempt: int) -> None:
         self._replies = replies
+        self._topic = topic
         self._whole = _Gathered()
         super().__init__(self._whole, job, attempt)
 
     async def delivered(self) -> None:
-        await self._replies.publish(Accepted.of(self._job), self._whole.chunks)
+        await self._replies.publish(self._topic, Accepted.of(self._job), self._whole.chunks)
 
 
 def reply_of(outboxes: Outboxes, replies: LogReplies, job: Job, attempt: int) -> Reply:
     """Where this attempt's reply goes."""
-    return ReplyToLog(replies, job, attempt) if job.reply_to == LOG_CHANNEL else Reply(outboxes, job, attempt)
+    topic = topic_of(job.reply_to)
+    return Reply(outboxes, job, attempt) if topic is None else ReplyToLog(replies, topic, job, attempt)

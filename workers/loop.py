@@ -9,7 +9,7 @@ import msgspec
 from schemas.chunks import Ended, Frame
 from schemas.errors import InternalError, ModelNotFound, Undecidable, WorkerLost
 from schemas.jobs import COUNT_TOKENS, DECODER, WORK_DECODER, Asked, Job, Stored
-from schemas.logged import LOG_CHANNEL, Accepted
+from schemas.logged import Accepted, topic_of
 from schemas.usage import Usage
 from storage.jobs import Claim, Claimed, JobRecords
 from storage.lane_consumer import LaneConsumer, Taken
@@ -27,7 +27,7 @@ from workers.reply import Reply
 from workers.run import Attempt
 from workers.runs import Runs
 from workers.settle import Settler, until_done
-from workers.slots import Slot, Slots
+from workers.slots import Slot, Turns
 
 COMMIT_S = 0.2
 FULL_S = 30.0
@@ -54,7 +54,7 @@ class LaneLoop:
     def __init__(
         self,
         lane: str,
-        slots: int,
+        slots: Turns,
         *,
         candidates: Candidates,
         consumer: LaneConsumer,
@@ -67,7 +67,7 @@ class LaneLoop:
         tracing: Tracing,
     ) -> None:
         self.lane = lane
-        self.slots = slots
+        self.slots = slots.count
         self.ended = 0
         self._candidates = candidates
         self._consumer = consumer
@@ -78,17 +78,25 @@ class LaneLoop:
         self._objects = objects
         self._settler = settler
         self._tracing = tracing
-        self._slots = Slots(slots)
+        self._slots = slots
         self._open: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._cut_off_at: float | None = None
         self._running = metrics.RUNNING.labels(lane)
         self._queue_wait = metrics.QUEUE_WAIT.labels(lane)
-        metrics.SLOTS.labels(lane).set(slots)
+        metrics.SLOTS.labels(lane).set(slots.count)
 
     @property
     def running(self) -> int:
-        return self.slots - self._slots.free
+        return self._slots.held
+
+    async def open(self) -> None:
+        """Joins the lane's group. Raises Undecidable."""
+        await self._consumer.open()
+
+    async def close(self) -> None:
+        """Commits what is settled and leaves."""
+        await self._consumer.close()
 
     async def run(self) -> None:
         """Takes jobs until it is cancelled; those under way go on, see `drain`.
@@ -97,7 +105,7 @@ class LaneLoop:
         """
         while self._failure is None:
             await self._until_there_is_room()
-            for taken in await self._take(self._slots.free):
+            for taken in await self._take(max(1, self._slots.free)):
                 slot = await self._slots.hold(self._rest, FULL_S)
                 task = asyncio.create_task(self._answer_for(taken, slot))
                 self._open.add(task)
@@ -223,7 +231,7 @@ class LaneLoop:
 
         What was replied to the log is there since before the end.
         """
-        if job.reply_to != LOG_CHANNEL:
+        if topic_of(job.reply_to) is None:
             lost = WorkerLost("The worker was lost at the end of this request. Ask again.")
             attempt, usage = _ended_as(claimed)
             self._outboxes.post(job.reply_to, Frame(job.id, attempt + 1, 0, [Ended("failed", usage, lost.data())]))
@@ -238,8 +246,9 @@ class LaneLoop:
         await self._settler.set_aside(taken, reason)
 
     async def _tell(self, job_id: str, reply_to: str, ended: Ended) -> None:
-        if reply_to == LOG_CHANNEL:
-            await until_done(lambda: self._log_replies.publish(Accepted(job_id), [ended]))
+        topic = topic_of(reply_to)
+        if topic is not None:
+            await until_done(lambda: self._log_replies.publish(topic, Accepted(job_id), [ended]))
         else:
             self._outboxes.post(reply_to, Frame(job_id, 1, 0, [ended]))
 

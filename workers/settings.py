@@ -17,6 +17,9 @@ class WorkerSettings(BaseSettings):
         description="Name that a restarted worker keeps; unique among those that run",
     )
     slots: int = Field(128, ge=1, description="Jobs that may run at once on a lane whose engines set no bound")
+    batch_share: float = Field(
+        0.5, ge=0, le=1, description="Share of a lane's slots that its batches may hold of what is left free; 0: none"
+    )
     fetch_networks: list[IPvAnyNetwork] = Field(
         [], description="Networks, beside the public Internet, that callers' URLs of images may lead to"
     )

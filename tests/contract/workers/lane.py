@@ -39,6 +39,7 @@ from workers.loop import LaneLoop
 from workers.pictures import Deposits
 from workers.runs import Runs
 from workers.settle import Settler
+from workers.slots import Slots
 
 MODEL: Final = "driven"
 ONE_ANSWER: Final = (TextDelta("Hello"), TextDelta(" there"), Finish("stop"), UsageReport(Usage(7, 2)))
@@ -111,7 +112,7 @@ class Worker:
         fetcher, expiring = Fetcher(), ExpiringObjects(self.line, lane.objects)
         self.loop = LaneLoop(
             lane.name,
-            self._slots,
+            Slots(self._slots),
             candidates=Candidates(lane.catalog, {MODEL: self.engine}, Inliner(fetcher), Deposits(expiring, fetcher)),
             consumer=self.consumer,
             records=self.records,

@@ -3,6 +3,7 @@
 from schemas.chunks import Ended, Finish, TextDelta
 from schemas.jobs import ENCODER
 from schemas.logged import LOG_CHANNEL, Accepted
+from schemas.topics import REPLIES
 from schemas.usage import Usage
 from storage.expiring import ExpiringObjects
 from storage.kafka import MESSAGE_LIMIT_BYTES
@@ -49,7 +50,7 @@ async def test_a_reply_too_large_for_the_log_is_found_in_object_storage(lane: La
     job = lane.job(reply_to=LOG_CHANNEL)
     chunks = [TextDelta("x" * MESSAGE_LIMIT_BYTES), Finish("stop"), Ended("completed", Usage(1, 1))]
     replies = LogReplies(lane.producer, ExpiringObjects(lane.line, lane.objects))
-    await replies.publish(Accepted.of(job), chunks)
+    await replies.publish(REPLIES, Accepted.of(job), chunks)
     (reply,) = await lane.log_replies(job)
     assert await chunks_of(reply, lane.objects) == chunks
     due = await lane.line.call("ZSCORE", "penstock:objects", f"replies/{job.account}/{job.id}")

@@ -16,6 +16,8 @@ def test_each_lane_has_a_topic_and_usage_outlives_jobs() -> None:
     found = {spec.name: (spec.partitions, spec.retention_ms) for spec in wanted_topics(catalog, settings)}
     assert found["penstock.text.default"] == found["penstock.text.h100-large"] == (7, 2 * HOUR_MS)
     assert found["penstock.usage"][1] == found["penstock.dead-letters"][1] == 72 * HOUR_MS
-    for name in ("penstock.submissions", "penstock.replies", "penstock.results"):
+    for name in ("penstock.submissions", "penstock.replies", "penstock.results", "penstock.batch-replies"):
         assert found[name] == (7, 5 * HOUR_MS)
-    assert len(found) == 7
+    for name in ("penstock.text.default-batch", "penstock.text.h100-large-batch"):
+        assert found[name] == (7, 48 * HOUR_MS), "a batch may take a day"
+    assert len(found) == 10

@@ -1,6 +1,6 @@
 import asyncio
 
-from workers.slots import Slots
+from workers.slots import Leftover, Slots
 
 
 async def never() -> None:
@@ -61,3 +61,51 @@ async def test_who_is_cancelled_while_waiting_takes_no_slot_along() -> None:
             if not isinstance(slot, BaseException):
                 slot.give_back()
         assert slots.free == 1
+
+
+async def test_batches_hold_no_more_than_their_share() -> None:
+    slots = Slots(5)
+    batches = Leftover(slots, 0.5)
+    held = [await batches.hold(never, 10), await batches.hold(never, 10)]
+    waiting = asyncio.create_task(batches.hold(never, 10))
+    await asyncio.sleep(0)
+    assert (batches.free, batches.held, waiting.done()) == (0, 2, False)
+    assert slots.free == 3, "the rest stays for interactive work"
+    held[1].give_back()
+    await waiting
+    assert batches.held == 2
+
+
+async def test_interactive_work_that_waits_comes_before_any_batch() -> None:
+    slots = Slots(1)
+    batches = Leftover(slots, 0.5)
+    held = await slots.hold(never, 10)
+    later = asyncio.create_task(batches.hold(never, 10))
+    first = asyncio.create_task(slots.hold(never, 10))
+    await asyncio.sleep(0)
+    held.give_back()
+    mine = await first
+    assert not later.done()
+    mine.give_back()
+    theirs = await later
+    assert (slots.free, batches.held) == (0, 1)
+    theirs.give_back()
+    theirs.give_back()
+    assert (slots.free, batches.held) == (1, 0)
+
+
+async def test_a_batch_that_waits_long_says_so_and_one_that_is_cancelled_takes_nothing_along() -> None:
+    slots = Slots(2)
+    batches = Leftover(slots, 0.5)
+    held = await batches.hold(never, 10)
+    told = asyncio.Event()
+
+    async def tell() -> None:
+        told.set()
+
+    waiting = asyncio.create_task(batches.hold(tell, 0.005))
+    await told.wait()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    held.give_back()
+    assert (slots.free, batches.held) == (2, 0)
