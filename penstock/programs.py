@@ -27,6 +27,8 @@ class Program:
 PARTS: Final = (
     Program("ingress", "ingress", "Run one ingress alone, with the addresses of outside servers."),
     Program("worker", "workers", "Run one worker alone: penstock worker --lane text.default."),
+    Program("dispatcher", "workers.dispatch", "Run one dispatcher alone: penstock dispatcher --lane video.default."),
+    Program("jobs-worker", "workers.jobs_worker", "Run one worker of long jobs' steps alone."),
     Program("streams", "streams", "Run streams alone: usage events to ledger and metrics."),
 )
 

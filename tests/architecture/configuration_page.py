@@ -8,7 +8,9 @@ from ingress.settings import IngressSettings
 from storage.settings import ObserveSettings, StorageSettings
 from storage.settings_help import variables
 from streams.settings import StreamsSettings
+from workers.long.settings import LongSettings
 from workers.settings import WorkerSettings
+from workers.webhooks.settings import WebhookSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -17,14 +19,16 @@ SECTIONS: list[tuple[str, type[BaseSettings]]] = [
     ("Every part: what it tells about itself", ObserveSettings),
     ("Ingress", IngressSettings),
     ("Worker", WorkerSettings),
+    ("Dispatcher and jobs worker", LongSettings),
+    ("Dispatcher: webhooks", WebhookSettings),
     ("Streams", StreamsSettings),
 ]
 
 HEAD = """# Configuration
 
 `penstock up` sets what its parts need. A part that runs alone (`penstock ingress`, `penstock worker --lane
-text.default`, `penstock streams`) reads these environment variables; `--help` of each lists its own. Lists are written
-as JSON.
+text.default`, `penstock dispatcher --lane video.default`, `penstock jobs-worker`, `penstock streams`) reads these
+environment variables; `--help` of each lists its own. Lists are written as JSON.
 """
 
 

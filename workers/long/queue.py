@@ -77,5 +77,7 @@ def send(app: Celery, task: Task | Step, name: JobName) -> None:
 
 
 def _broker(url: str) -> str:
-    """Celery has a name of its own for a socket in a file."""
-    return "redis+socket" + url.removeprefix("unix") if url.startswith("unix://") else url
+    """Celery has names of its own for a socket in a file, and for the number of a database there."""
+    if not url.startswith("unix://"):
+        return url
+    return "redis+socket" + url.removeprefix("unix").replace("?db=", "?virtual_host=")
