@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 VLLM := .venv-vllm/.set-up
 CLIENTS := .clients/.set-up
 
-.PHONY: help set-up demo up test test-vllm test-clients check bench lock clean
+.PHONY: help set-up demo up test test-vllm test-s3 test-clients check bench lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make up      install, and run the stack in .penstock until Ctrl-C   (ARGS='--port 9000')"
 	@echo "make test    install, and run every test that needs no server from outside"
 	@echo "make test-vllm     install vLLM for the CPU (5 GB), and run the tests against a real one"
+	@echo "make test-s3       run the object storage's tests against a real SeaweedFS"
 	@echo "make test-clients  install Claude Code, and run the tests with it"
 	@echo "make check   ruff, mypy and the laws of the house"
 	@echo "make bench   how fast it is here"
@@ -50,6 +51,9 @@ $(VLLM): requirements/vllm.lock | $(SET_UP)
 	@test -x .venv-vllm/bin/python || $(UV) venv --quiet --python $(BIN)/python .venv-vllm
 	$(UV) pip sync --python .venv-vllm/bin/python --require-hashes requirements/vllm.lock
 	@touch $(VLLM)
+
+test-s3: $(SET_UP)
+	$(BIN)/python -m pytest tests/integration/seaweedfs $(ARGS)
 
 test-clients: $(SET_UP) $(CLIENTS)
 	@$(BIN)/python -m storage.local.kafka_install

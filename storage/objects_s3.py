@@ -135,7 +135,7 @@ async def open_s3(settings: StorageSettings, name: str, prefix: str) -> AsyncIte
 def _prepare(settings: StorageSettings, name: str, prefix: str, threads: ThreadPoolExecutor) -> S3Objects:
     try:
         bucket = Bucket(connect(settings, settings.s3_endpoint), name, prefix)
-        outside = connect(settings, settings.s3_public_endpoint or settings.s3_endpoint)
+        outside = connect(settings, settings.s3_public_endpoint) if settings.s3_public_endpoint else bucket.client
     except (BotoCoreError, ValueError) as failure:
         raise InvalidValue(f"PENSTOCK_OBJECTS: no client for S3: {failure}") from failure
     try:
