@@ -34,7 +34,7 @@ class Producer:
 
     def __init__(self, bootstrap: str, secret: str) -> None:
         self._bootstrap = bootstrap
-        self._secret = secret
+        self.secret = secret
         self.told: list[Told] = []
         self._changed = asyncio.Condition()
 
@@ -55,7 +55,7 @@ class Producer:
 
     async def put(self, value: bytes, *, headers: Mapping[str, str] | None = None, secret: str | None = None) -> None:
         """Any message at all, with the access key in its headers."""
-        told = {"authorization": f"Bearer {secret or self._secret}", **(headers or {})}
+        told = {"authorization": f"Bearer {secret or self.secret}", **(headers or {})}
         await self._producer.send_and_wait(
             SUBMISSIONS, value, headers=[(name, text.encode()) for name, text in told.items()]
         )

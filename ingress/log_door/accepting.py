@@ -1,6 +1,7 @@
 """One submission: authenticated, held to its model's contract, queued as a job; or refused with a result."""
 
 import hashlib
+import logging
 import time
 from typing import Final, NamedTuple
 
@@ -17,7 +18,7 @@ from ingress.log_door.ticket import ENCODER, Ticket
 from ingress.operations.operation import Asking, Operation, Told
 from ingress.operations.table import OPERATIONS
 from schemas.access import AccessKey
-from schemas.errors import InvalidRequest, InvalidValue, KeyInUse, PenstockError, UnsupportedParameter
+from schemas.errors import InternalError, InvalidRequest, InvalidValue, KeyInUse, PenstockError, UnsupportedParameter
 from schemas.jobs import Job
 from schemas.logged import ENCODER as ACCEPTED_ENCODER
 from schemas.logged import LOG_CHANNEL, Accepted
@@ -27,6 +28,8 @@ from storage.submissions import Claimed, Found, Submissions, submission_key
 
 OVERDUE_MS: Final = 15_000
 """A deadline is the worker's to enforce; this long after it, whoever looks does."""
+
+log = logging.getLogger(__name__)
 
 
 class _Draft(NamedTuple):
@@ -64,9 +67,16 @@ class Acceptor:
             account = key.account
             await self._accept(received, submission, key)
         except PenstockError as error:
-            ticket = Ticket.of(received, submission)
-            result = refused(error, received.job_id, ticket, received.origin)
-            await self._results.publish(result, account, received.returned)
+            await self._refuse(received, submission, account, error)
+        except Exception as fault:
+            # One submission that nobody foresaw must not stop its partition.
+            log.exception("submission_not_accepted", extra={"job_id": received.job_id, "account": account})
+            await self._results.set_aside(received, repr(fault))
+            await self._refuse(received, submission, account, InternalError("The platform failed at this submission."))
+
+    async def _refuse(self, received: Received, submission: Submission, account: str, error: PenstockError) -> None:
+        result = refused(error, received.job_id, Ticket.of(received, submission), received.origin)
+        await self._results.publish(result, account, received.returned)
 
     async def _key(self, received: Received) -> AccessKey:
         secret = credential(received.headers)

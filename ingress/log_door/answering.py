@@ -58,7 +58,12 @@ class Answerer:
             log.exception("reply_not_found", extra={"job_id": accepted.job_id})
             lost = InternalError("The answer was lost on its way.")
             chunks = [Ended("failed", Usage(), lost.data())]
-        await self._finish(accepted, chunks)
+        try:
+            await self._finish(accepted, chunks)
+        except Exception:
+            # One reply that cannot be told must not keep the others from their producers: it is found overdue.
+            log.exception("reply_not_told", extra={"job_id": accepted.job_id})
+            return
         if isinstance(reply.chunks, Stored):
             await self._discard(reply.chunks.key)
 
@@ -118,7 +123,7 @@ class Answerer:
         if ticket.key is None or result.error is not None:
             await until_done(lambda: self._known.withdraw(accepted.job_id, ticket.key))
             return
-        if result.body is not None and len(bytes(result.body)) > REMEMBERED_BYTES:
+        if len(bytes(result.body)) > REMEMBERED_BYTES:
             result = await self._results.by_url(result, accepted.account)
         value = ENCODER.encode(result)
         await until_done(lambda: self._known.close(accepted.job_id, ticket.key, value))

@@ -14,7 +14,7 @@ from schemas.chunks import Ended
 from schemas.errors import ErrorData, PenstockError, Undecidable
 from schemas.topics import DEAD_LETTERS, RESULTS
 from schemas.usage import Usage
-from schemas.wire.submissions import ENCODER, Result, ResultError, ResultUsage, SubmissionPlace
+from schemas.wire.submissions import ENCODER, NO_BODY, Result, ResultError, ResultUsage, SubmissionPlace
 from storage.expiring import ExpiringObjects
 from storage.kafka import MESSAGE_LIMIT_BYTES, Header, LogProducer
 from storage.objects import Objects
@@ -44,7 +44,6 @@ class Results:
 
     async def by_url(self, result: Result, account: str) -> Result:
         """The same result with its body in object storage."""
-        assert result.body is not None, result.id
         key, body = f"media/{account}/{result.id}/result.json", bytes(result.body)
         until_ms = time.time_ns() // 1_000_000 + BODY_KEPT_MS
 
@@ -55,7 +54,7 @@ class Results:
             except OSError as failure:
                 raise Undecidable("A result cannot be stored at the moment.") from failure
 
-        return msgspec.structs.replace(result, body=None, body_url=await until_done(put))
+        return msgspec.structs.replace(result, body=NO_BODY, body_url=await until_done(put))
 
     async def set_aside(self, received: Received, reason: str) -> None:
         """Moves a message that cannot be read to the dead letters; its access key stays behind."""

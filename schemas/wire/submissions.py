@@ -7,6 +7,8 @@ from msgspec import Meta
 
 from schemas.modalities import Endpoint
 
+NO_BODY: Final = msgspec.Raw(b"null")
+
 
 class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One request. Its access key travels in the message's headers, `authorization` or `x-api-key`."""
@@ -59,9 +61,8 @@ class Result(msgspec.Struct, frozen=True):
     correlation_id: str | None = None
     idempotency_key: str | None = None
     body: Annotated[
-        msgspec.Raw | None,
-        Meta(description="What HTTP would have answered, an error in the operation's own dialect too."),
-    ] = None
+        msgspec.Raw, Meta(description="What HTTP would have answered, an error in the operation's own dialect too.")
+    ] = NO_BODY
     body_url: Annotated[
         str | None, Meta(description="Where a body lies that is too large for a message, for a day; `body` is null.")
     ] = None

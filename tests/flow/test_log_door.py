@@ -1,21 +1,30 @@
 """Submissions in through Kafka, results out through Kafka: every text operation, as HTTP would answer it."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 import pytest_asyncio
 
+from schemas.access import Limits
+from schemas.topics import DEAD_LETTERS
 from storage.local.kafka_program import KafkaProgram
-from tests.asking import QUESTION
+from tests import upstream
+from tests.asking import QUESTION, ask
+from tests.lane_log import found, headers_of, reading
 from tests.producer import Producer
-from tests.stack import Stack, running_stack
+from tests.stack import Stack, running_stack, until
+from tests.upstream import Reply, answer, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PARTS = ("ingress", "worker", "streams", "logdoor")
+SHORT = {"PENSTOCK_UNSERVED_S": "4", "PENSTOCK_LOG_DOOR_PATIENCE_S": "2"}
 CHAT = "/v1/chat/completions"
 BODIES: dict[str, dict[str, Any]] = {
     CHAT: {"messages": QUESTION},
@@ -28,8 +37,12 @@ BODIES: dict[str, dict[str, Any]] = {
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def log_stack(kafka_program: KafkaProgram, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     folder: Path = tmp_path_factory.mktemp("log-door")
-    rows = [{"id": "hasty", "deadline_s": 1}]
-    async with running_stack(folder, kafka_program, *PARTS, rows=rows) as running:
+    rows = [
+        {"id": "hasty", "deadline_s": 1},
+        {"id": "wide", "context_tokens": 4_000_000, "max_output_tokens": 100_000},
+        {"id": "unserved", "lane": "text.unserved"},
+    ]
+    async with running_stack(folder, kafka_program, *PARTS, rows=rows, **SHORT) as running:
         yield running
 
 
@@ -75,3 +88,209 @@ async def test_each_operation_is_answered_as_over_http(
     (charge,) = await stack.charges(account, 1)
     assert (charge.event.job_id, charge.event.usage.output_tokens) == (result["id"], 2)
     await stack.until_free(account)
+
+
+async def test_a_refusal_comes_in_the_operations_own_dialect(producer: Producer) -> None:
+    wrong = {"model": "scripted", "messages": QUESTION, "temperature": 9}
+    told = (await producer.ask(CHAT, wrong)).value
+    assert (told["status"], told["error"]["code"], told["error"]["param"]) == (400, "invalid_value", "temperature")
+    assert told["body"]["error"]["param"] == "temperature"
+    told = (await producer.ask("/v1/messages", {**wrong, "max_tokens": 5})).value
+    assert told["body"]["type"] == "error"
+    assert told["body"]["error"]["type"] == "invalid_request_error"
+    told = (await producer.ask(CHAT, {"model": "no-such", "messages": QUESTION})).value
+    assert (told["status"], told["error"]["code"], told["usage"]) == (404, "model_not_found", None)
+
+
+@pytest.mark.parametrize(
+    ("operation", "field"), [(CHAT, "stream"), ("/v1/responses", "store"), ("/v1/responses", "background")]
+)
+async def test_what_a_result_cannot_be_is_refused_by_name(producer: Producer, operation: str, field: str) -> None:
+    told = (await producer.ask(operation, {"model": "scripted", **BODIES[operation], field: True})).value
+    assert (told["status"], told["error"]["param"]) == (400, field)
+
+
+async def test_a_failure_of_the_engine_is_told_and_not_charged(stack: Stack, producer: Producer, account: str) -> None:
+    stack.upstream.otherwise = refusal(400, {"message": "no such thing", "type": "invalid_request_error"})
+    told = (await producer.ask(CHAT, {"model": "scripted", "messages": QUESTION})).value
+    assert (told["status"], told["error"]["message"]) == (400, "no such thing")
+    (charge,) = await stack.charges(account, 1)
+    assert charge.cost_microusd == 0
+
+
+async def test_a_wrong_key_is_told_so_and_nothing_runs(stack: Stack, producer: Producer) -> None:
+    named = await producer.send(CHAT, {"model": "scripted", "messages": QUESTION}, secret="sk-wrong")
+    (told,) = await producer.results(named)
+    assert (told.value["status"], told.value["error"]["code"], told.key) == (401, "invalid_api_key", None)
+    assert stack.upstream.asked == []
+
+
+async def test_a_key_bound_to_networks_is_refused_where_there_are_none(stack: Stack, account: str) -> None:
+    key = await stack.create_key(account, networks=("127.0.0.0/8",))
+    async with Producer(stack.bootstrap, key.secret).open() as producer:
+        told = (await producer.ask(CHAT, {"model": "scripted", "messages": QUESTION})).value
+    assert (told["status"], told["error"]["code"]) == (403, "permission_denied")
+
+
+async def test_a_limit_that_is_reached_answers_with_when_to_come_again(stack: Stack, account: str) -> None:
+    key = await stack.create_key(account)
+    await stack.set_limits(account, Limits(requests_per_min=1))
+    async with Producer(stack.bootstrap, key.secret).open() as producer:
+        first = await producer.ask(CHAT, {"model": "scripted", "messages": QUESTION})
+        second = await producer.ask(CHAT, {"model": "scripted", "messages": QUESTION})
+    assert first.value["status"] == 200
+    assert (second.value["status"], second.value["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert 0 < second.value["error"]["retry_after_s"] <= 60
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (b"\xc1 is no JSON", "submission"),
+        (b'{"operation": "/v1/chat/completions"}', "body"),
+        (b'{"operation": "/v1/nothing", "body": {}}', "operation"),
+        (b'{"operation": "/v1/chat/completions", "body": {}, "surprise": 1}', "surprise"),
+        (b"[" * 100_000, "submission"),
+    ],
+)
+async def test_what_cannot_be_read_is_set_aside_and_stops_nobody(
+    stack: Stack, producer: Producer, account: str, value: bytes, says: str
+) -> None:
+    for _ in range(8):
+        await producer.put(value, headers={"test": account})
+    told = await producer.ask(CHAT, {"model": "scripted", "messages": QUESTION})
+    assert told.value["status"] == 200
+    refused = await producer.having("test", account)
+    assert (refused.value["status"], refused.key) == (400, account)
+    assert says in refused.value["error"]["message"]
+    async with reading(stack.bootstrap, DEAD_LETTERS) as letters, asyncio.timeout(10):
+        letter = await found(letters, lambda message: headers_of(message).get("test") == account)
+    assert letter.value == value
+    assert says in headers_of(letter)["reason"]
+    assert headers_of(letter)["origin"].startswith("penstock.submissions/")
+    assert "authorization" not in headers_of(letter)
+
+
+async def test_the_same_idempotency_key_runs_once(stack: Stack, producer: Producer, account: str) -> None:
+    body = {"model": "scripted", "messages": QUESTION}
+    release = asyncio.Event()
+    stack.upstream.script(Reply([release, *answer("once").steps]))
+    first = await producer.send(CHAT, body, idempotency_key="order-1")
+    await stack.upstream.arrived(1)
+    early = await producer.ask(CHAT, body, idempotency_key="order-1")
+    assert (early.value["status"], early.value["error"]["code"]) == (409, "idempotency_key_in_use")
+    release.set()
+    (told,) = await producer.results(first)
+    late = await producer.ask(CHAT, body, idempotency_key="order-1", headers={"try": "3"})
+    assert late.headers == {"try": b"3"}
+    assert (late.value["id"], late.value["body"]) == (told.value["id"], told.value["body"])
+    other = await producer.ask(CHAT, {**body, "temperature": 0.5}, idempotency_key="order-1")
+    assert (other.value["status"], other.value["error"]["param"]) == (400, "idempotency_key")
+    assert len(stack.upstream.asked) == 1
+    assert len(await stack.charges(account, 1)) == 1
+
+
+async def test_the_keys_of_two_accounts_have_nothing_to_do_with_each_other(stack: Stack, producer: Producer) -> None:
+    body = {"model": "scripted", "messages": QUESTION}
+    told = await producer.ask(CHAT, body, idempotency_key="order-2")
+    other = await stack.create_key(f"other-{secrets.token_hex(4)}")
+    theirs = await producer.ask(CHAT, body, idempotency_key="order-2", secret=other.secret)
+    assert theirs.value["status"] == 200
+    assert theirs.value["id"] != told.value["id"]
+
+
+async def test_what_failed_may_be_submitted_again_with_its_key(stack: Stack, producer: Producer) -> None:
+    body = {"model": "scripted", "messages": QUESTION}
+    stack.upstream.script(refusal(400, {"message": "not today", "type": "invalid_request_error"}))
+    assert (await producer.ask(CHAT, body, idempotency_key="order-3")).value["status"] == 400
+    assert (await producer.ask(CHAT, body, idempotency_key="order-3")).value["status"] == 200
+
+
+async def test_a_full_lane_holds_submissions_back_until_it_has_room(stack: Stack, producer: Producer) -> None:
+    """HTTP's clients are told to come again; what lies in the log waits there."""
+    async with stack.client(producer.secret) as http:
+        await until(lambda: ask(http, "unserved"), lambda answered: answered.status_code == 503)
+    body = {"model": "unserved", "messages": QUESTION}
+    named = [await producer.send(CHAT, body) for _ in range(20)]
+    told = await producer.ask(CHAT, {"model": "scripted", "messages": QUESTION})
+    assert told.value["status"] == 200, "others are not kept waiting"
+    assert not [each for each in producer.told if each.value["correlation_id"] in named]
+    late = [(await producer.results(each))[0].value for each in named]
+    assert {(each["status"], each["error"]["code"]) for each in late} == {(503, "overloaded")}
+
+
+async def test_a_deadline_ends_a_submission_too(stack: Stack, producer: Producer, account: str) -> None:
+    stack.upstream.mute = True
+    told = (await producer.ask(CHAT, {"model": "hasty", "messages": QUESTION})).value
+    assert (told["status"], told["error"]["code"]) == (504, "deadline_exceeded")
+    await stack.until_free(account)
+
+
+async def test_a_job_that_no_worker_ends_is_ended_after_its_deadline(
+    stack: Stack, producer: Producer, account: str
+) -> None:
+    await stack.kill("worker")
+    told = (await producer.results(await producer.send(CHAT, {"model": "hasty", "messages": QUESTION}), 1, 40))[0]
+    assert (told.value["status"], told.value["error"]["code"]) == (504, "deadline_exceeded")
+    await stack.until_free(account)
+
+
+async def test_bodies_as_large_as_a_message_pass_both_ways(stack: Stack, producer: Producer) -> None:
+    """The envelope, with what it must carry, is larger than the log takes: its body goes by object storage."""
+    said_back = "y" * 2_000_000
+    stack.upstream.otherwise = answer(said_back)
+    padding = "x" * 925_000
+    body = {"model": "wide", "messages": [{"role": "user", "content": padding}]}
+    told = (await producer.ask(CHAT, body, headers={"note": "z" * 20_000})).value
+    assert stack.upstream.asked[0].body["messages"][0]["content"] == padding
+    assert (told["status"], told["body"]) == (200, None)
+    async with httpx2.AsyncClient(base_url=stack.url, trust_env=False) as http:
+        whole = (await http.get(urlsplit(told["body_url"])._replace(scheme="", netloc="").geturl())).json()
+    assert whole["choices"][0]["message"]["content"] == said_back
+
+
+async def test_killed_log_door_loses_no_submission_and_charges_none_twice(
+    stack: Stack, producer: Producer, account: str
+) -> None:
+    body = {"model": "scripted", "messages": QUESTION}
+    named = [await producer.send(CHAT, body) for _ in range(60)]
+    await producer.results(named[0])
+    await stack.kill("logdoor")
+    named += [await producer.send(CHAT, body) for _ in range(60)]
+    await stack.start("logdoor", **SHORT)
+    told = [(await producer.results(each))[0].value for each in named]
+    assert [result["status"] for result in told] == [200] * 120
+    assert len({result["id"] for result in told}) == 120
+    charges = await stack.charges(account, 120)
+    assert {charge.event.job_id for charge in charges} == {result["id"] for result in told}
+    await stack.until_free(account)
+
+
+async def test_a_killed_workers_submissions_run_elsewhere(stack: Stack, producer: Producer, account: str) -> None:
+    release = asyncio.Event()
+    stack.upstream.otherwise = Reply([upstream.opening(), release, *answer("Hello", " there").steps[1:]])
+    body = {"model": "scripted", "messages": QUESTION}
+    named = [await producer.send(CHAT, body) for _ in range(10)]
+    await stack.upstream.arrived(10)
+    await stack.kill("worker")
+    release.set()
+    await stack.start("worker")
+    told = [(await producer.results(each))[0].value for each in named]
+    assert [said(CHAT, result["body"]) for result in told] == ["Hello there"] * 10
+    charges = await stack.charges(account, 10)
+    assert len({charge.event.job_id for charge in charges}) == 10
+
+
+async def test_a_reply_that_came_while_the_door_was_dead_is_published(
+    stack: Stack, producer: Producer, account: str
+) -> None:
+    release = asyncio.Event()
+    stack.upstream.script(Reply([release, *answer("late").steps]))
+    named = await producer.send(CHAT, {"model": "scripted", "messages": QUESTION})
+    await stack.upstream.arrived(1)
+    await stack.kill("logdoor")
+    release.set()
+    await stack.charges(account, 1)
+    await stack.start("logdoor", **SHORT)
+    (told,) = await producer.results(named)
+    assert said(CHAT, told.value["body"]) == "late"
