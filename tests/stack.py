@@ -111,6 +111,11 @@ class Stack:
         self.signal(name, signal.SIGKILL)
         await self.ended(name)
 
+    def peak_bytes(self, name: str) -> int:
+        """The most memory that a part has had at once."""
+        status = Path(f"/proc/{self._children[name].pid}/status").read_text()
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
     def signal(self, name: str, number: signal.Signals) -> None:
         os.kill(self._children[name].pid, number)
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 from aiohttp import web
 
 MP4: Final = b"\x00\x00\x00\x18ftypmp42" + b"a film " * 40_000
+MEGABYTE: Final = bytes(1024 * 1024)
 CALLS: Final = ("create", "poll", "content", "cancel")
 
 
@@ -25,6 +26,8 @@ class VideoUpstream:
         """As if nothing had been asked yet."""
         self.polls: list[dict[str, Any]] = [{"status": "completed", "progress": 100}]
         self.content = MP4
+        self.large_bytes = 0
+        """A file of this size in place of the content."""
         self.held: set[str] = set()
         self.go = asyncio.Event()
         self.refusals: dict[str, list[int]] = {}
@@ -86,12 +89,21 @@ class VideoUpstream:
     async def _content(self, request: web.Request) -> web.StreamResponse:
         if (refused := self._refusal("content")) is not None:
             return refused
+        if self.large_bytes:
+            return await self._large(request)
         response = web.StreamResponse(headers={"Content-Type": "video/mp4", "Content-Length": str(len(self.content))})
         await response.prepare(request)
         half = len(self.content) // 2
         await response.write(self.content[:half])
         await self._answering("content")
         await response.write(self.content[half:])
+        return response
+
+    async def _large(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(self.large_bytes)})
+        await response.prepare(request)
+        for _ in range(self.large_bytes // len(MEGABYTE)):
+            await response.write(MEGABYTE)
         return response
 
     async def _cancel(self, request: web.Request) -> web.StreamResponse:

@@ -84,6 +84,18 @@ class Owner:
         assert response.status_code == 200, response.text
         return response.content
 
+    async def size(self, video_id: str) -> int:
+        """How much comes when the file is read, which is not kept."""
+        async with self._http.stream("GET", f"/v1/videos/{video_id}/content") as response:
+            assert response.status_code == 200
+            return sum([len(piece) async for piece in response.aiter_bytes()])
+
+    async def delete(self, video_id: str) -> None:
+        assert (await self._http.delete(f"/v1/videos/{video_id}")).status_code == 200
+
+    async def sizes(self) -> list[int]:
+        return [each.stat().st_size for each in self.files()]
+
     async def charges(self, count: int) -> list[Charge]:
         return await self._stack.charges(self._account, count)
 
@@ -206,3 +218,16 @@ async def test_of_many_videos_each_is_made_once_whoever_dies_meanwhile(filming: 
     assert len(charges) == 8
     assert {each.cost_microusd for each in charges} == {500_000}
     assert len([file for file in owner.files() if file.suffix == ".mp4"]) == 8
+
+
+async def test_500_mb_pass_through_every_part_in_constant_memory(filming: Filming, owner: Owner) -> None:
+    await is_whole(owner, await owner.ask("found"))
+    before = {name: filming.stack.peak_bytes(name) for name in ("ingress", "dispatcher", "jobs")}
+    filming.upstream.large_bytes = size_bytes = 500 * 1024 * 1024
+    video_id = await owner.ask("found")
+    assert (await owner.ended(video_id))["status"] == "completed"
+    assert await owner.size(video_id) == size_bytes
+    grown = {name: filming.stack.peak_bytes(name) - bytes_before for name, bytes_before in before.items()}
+    assert max(grown.values()) < 40 * 1024 * 1024, grown
+    await owner.delete(video_id)
+    await until(owner.sizes, lambda sizes: sizes == [len(MP4)])
