@@ -2,11 +2,12 @@
 
 import logging
 import sys
+from dataclasses import replace
 from typing import Annotated, Final
 
 import typer
 
-from penstock import keys
+from penstock import keys, webhooks
 from penstock.limits import limits
 from penstock.models import models
 from penstock.options import DEFAULT_DATA
@@ -25,6 +26,7 @@ TOPIC_VARIABLES: Final = "\b\nEnvironment variables, with their defaults:\n" + "
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(keys.app, name="keys")
+app.add_typer(webhooks.app, name="webhooks")
 app.command()(limits)
 app.command()(models)
 app.command()(usage)
@@ -38,8 +40,9 @@ def topics(
 ) -> None:
     """Make all topics that the catalogue needs, and set what those that are there should have."""
     target = find_target(data)
-    bootstrap = kafka or target.kafka or StorageSettings().kafka
-    for line in make_all(bootstrap, target.catalog, TopicSettings()) or ["all topics are as they should be"]:
+    settings = StorageSettings()
+    cluster = replace(settings.cluster, bootstrap=kafka or target.kafka or settings.kafka)
+    for line in make_all(cluster, target.catalog, TopicSettings()) or ["all topics are as they should be"]:
         print(line)
 
 

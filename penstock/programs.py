@@ -39,6 +39,7 @@ ADMINISTRATION: Final = tuple(
         "limits": "Set what an account may use in a minute and at once.",
         "models": "Show the catalogue.",
         "usage": "Show an account's use and its price, by day and model.",
+        "webhooks": "Show and renew the secrets that webhooks are signed with.",
         "topics": "Make all topics and check them, before anything consumes.",
         "migrate": "Bring the database to the newest schema.",
     }.items()

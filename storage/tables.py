@@ -58,6 +58,15 @@ ACCESS_KEYS: Final = Table(
     Column("revoked_at_ms", BigInteger),
 )
 
+WEBHOOK_SECRETS: Final = Table(
+    "webhook_secrets",
+    METADATA,
+    Column("account", String, ForeignKey(ACCOUNTS.c.id), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("secret", String, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
 LEDGER: Final = Table(
     "ledger",
     METADATA,

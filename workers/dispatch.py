@@ -16,6 +16,8 @@ from schemas.errors import InvalidValue, Undecidable
 from schemas.topics import lane_topic
 from storage.async_jobs import AsyncJobs
 from storage.async_record import JobName
+from storage.async_views import Views
+from storage.database import Database
 from storage.expiring import ExpiringObjects
 from storage.heap import freeze_heap
 from storage.jobs import JobRecords
@@ -30,6 +32,7 @@ from storage.ready import notify_ready
 from storage.settings import ObserveSettings, StorageSettings
 from storage.settings_help import parser
 from storage.settings_read import read_settings
+from storage.webhook_secrets import WebhookSecrets
 from storage.worker_names import take_name
 from workers.engines.setup import SetupError
 from workers.long.dispatcher import Dispatcher
@@ -40,16 +43,23 @@ from workers.long.sweep import Sweep
 from workers.name import keep_name
 from workers.report import report
 from workers.settle import Settler
+from workers.webhooks.caller import Caller
+from workers.webhooks.delivery import Deliveries
+from workers.webhooks.settings import WebhookSettings
 
 log = logging.getLogger("workers.dispatch")
 
 
 async def serve(
-    storage: StorageSettings, settings: LongSettings, observe: ObserveSettings, lanes: Sequence[str]
+    storage: StorageSettings,
+    settings: LongSettings,
+    webhooks: WebhookSettings,
+    observe: ObserveSettings,
+    lanes: Sequence[str],
 ) -> None:
     """Dispatches these lanes' jobs, and sweeps all lanes', until it is told to stop or a part of it fails."""
     async with AsyncExitStack() as keep:
-        work = await _open(keep, storage, settings, observe, lanes)
+        work = await _open(keep, storage, settings, observe, lanes, webhooks=webhooks)
         freeze_heap()
         notify_ready()
         log.info("dispatcher_ready", extra={"lanes": list(lanes), "worker": settings.worker_name})
@@ -73,6 +83,8 @@ async def _open(
     settings: LongSettings,
     observe: ObserveSettings,
     lanes: Sequence[str],
+    *,
+    webhooks: WebhookSettings,
 ) -> list[Coroutine[Any, Any, Any]]:
     """Opens what the dispatcher holds, and gives what is then to run for ever."""
     line = Line(storage.redis)
@@ -110,7 +122,14 @@ async def _open(
             Dispatcher(lane, settings.long_slots, consumer=consumer, jobs=jobs, settler=settler, send=send_task)
         )
     keep.enter_context(exposed(observe, line.connected.is_set))
+    database = await Database.open(storage.database)
+    keep.push_async_callback(database.close)
+    caller = Caller(webhooks.webhook_networks, http=webhooks.webhook_http, limit_s=webhooks.webhook_s)
+    keep.push_async_callback(caller.close)
+    views, own = Views(objects), WebhookSecrets(database)
+    deliveries = Deliveries(line, jobs, views, own, caller, retry_s=webhooks.webhook_retry_s)
     return [
+        deliveries.run(),
         sweep.run(),
         report(line, settings.worker_name, dispatchers),
         keep_name(line, settings.worker_name, incarnation),
@@ -120,14 +139,17 @@ async def _open(
 
 
 def main() -> int:
-    words = parser("python -m workers.dispatch", __doc__, [StorageSettings, LongSettings, ObserveSettings])
+    words = parser(
+        "python -m workers.dispatch", __doc__, [StorageSettings, LongSettings, WebhookSettings, ObserveSettings]
+    )
     words.add_argument("--lane", action="append", required=True, help="lane to dispatch, as in video.default")
     lanes = list(dict.fromkeys(words.parse_args().lane))
     configure("dispatcher", ObserveSettings.model_construct())
     try:
         observe = read_settings(ObserveSettings)
         configure("dispatcher", observe)
-        uvloop.run(serve(read_settings(StorageSettings), read_settings(LongSettings), observe, lanes))
+        storage, settings = read_settings(StorageSettings), read_settings(LongSettings)
+        uvloop.run(serve(storage, settings, read_settings(WebhookSettings), observe, lanes))
     except (InvalidValue, SetupError, Undecidable) as failure:
         log.error("dispatcher_stopped", extra={"reason": str(failure)})  # noqa: TRY400 - one line, its reason is all
         return 1

@@ -8,6 +8,7 @@ JOBS = Counter("penstock_worker_jobs_total", "Jobs by how they ended", ["lane", 
 RETRIES = Counter("penstock_worker_engine_retries_total", "Tries at an engine that were repeated", ["model", "code"])
 FAILOVERS = Counter("penstock_worker_failovers_total", "Answers given by a fallback", ["asked", "answered", "code"])
 REFUSED = Counter("penstock_worker_jobs_not_run_total", "Jobs taken that never reached an engine", ["lane", "end"])
+WEBHOOKS = Counter("penstock_worker_webhooks_total", "Calls of webhooks by what came of them", ["outcome"])
 DEAD_LETTERS = Counter("penstock_worker_dead_letters_total", "Messages set aside", ["lane"])
 CHUNKS = Counter("penstock_worker_output_chunks_total", "Chunks of output", ["model"])
 QUEUE_WAIT = Histogram(
