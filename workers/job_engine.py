@@ -55,7 +55,10 @@ class JobEngine(Protocol):
         ...
 
     async def find(self, asked: JobAsked) -> str | None:
-        """The handle of a job that `start` may have begun; None where the engine has none, or cannot tell."""
+        """The handle of a job that `start` may have begun; None where the engine has none, or cannot tell.
+
+        Raises PenstockErrors only.
+        """
         ...
 
     async def poll(self, asked: JobAsked, handle: str) -> State: ...

@@ -21,6 +21,9 @@ from workers.job_engine import JobAsked
 PIECE_BYTES: Final = 256 * 1024
 CODEC_OPTIONS: Final = {"preset": "veryfast", "crf": "26"}
 
+AT_ONCE: Final = 2
+"""Films that are made at once; each takes a core and some 60 MB."""
+
 VIDEO: Final = RemoteFile("video.mp4", "video", "video/mp4")
 THUMBNAIL: Final = RemoteFile("thumbnail.webp", "thumbnail", "image/webp")
 
@@ -34,6 +37,7 @@ class StoryboardVideo:
             if any(int(side) % 2 for side in size.split("x")):
                 raise SetupError(f"model '{model.id}': size {size}: H.264 needs even sides")
         self._unit = model.price.unit
+        self._room = asyncio.Semaphore(AT_ONCE)
 
     async def start(self, asked: JobAsked) -> str:
         return asked.id
@@ -49,14 +53,15 @@ class StoryboardVideo:
         stop = threading.Event()
         with tempfile.TemporaryDirectory(prefix="storyboard-") as folder:
             path = Path(folder) / file.name
-            making = asyncio.create_task(asyncio.to_thread(make, _film(asked), path, stop))
-            try:
-                await asyncio.shield(making)
-            except asyncio.CancelledError:
-                # The folder may go only when nobody writes there any more.
-                stop.set()
-                await asyncio.wait({making})
-                raise
+            async with self._room:
+                making = asyncio.create_task(asyncio.to_thread(make, _film(asked), path, stop))
+                try:
+                    await asyncio.shield(making)
+                except asyncio.CancelledError:
+                    # The folder may go only when nobody writes there any more.
+                    stop.set()
+                    await asyncio.wait({making})
+                    raise
             with path.open("rb") as made:
                 while piece := await asyncio.to_thread(made.read, PIECE_BYTES):
                     yield piece

@@ -97,6 +97,8 @@ class Steps:
                 log.info("engine_not_told", extra={"job_id": job.id, "reason": error.message})
                 return
             log.warning("engine_never_told", extra={"job_id": job.id, "reason": error.message})
+        except Exception:
+            log.exception("engine_never_told", extra={"job_id": job.id})
         await self._jobs.told(name, "engine")
 
     async def _start(self, held: Held) -> None:
@@ -106,6 +108,7 @@ class Steps:
             if handle is None:
                 await self._look_again(held)
                 return
+            log.info("start_found_again", extra={"job_id": held.job.id})
         else:
             begun = msgspec.structs.replace(
                 held.at, creating=True, started_at_ms=held.at.started_at_ms or self._now_ms()

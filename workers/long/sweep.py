@@ -40,11 +40,12 @@ class Sweep:
     async def run(self) -> None:
         """Sweeps for ever; while a store is out of reach, what is due waits."""
         while True:
-            await asyncio.sleep(TICK_S)
+            looked = 0
             try:
-                await self.once()
+                looked = await self.once()
             except Undecidable as failure:
                 log.debug("sweep_waits", extra={"reason": failure.message})
+            await asyncio.sleep(0 if looked else TICK_S)
 
     async def once(self) -> int:
         """Looks at what is due, and says at how many. Raises Undecidable."""
