@@ -51,6 +51,8 @@ def up(
     kafka: Annotated[str | None, typer.Option(help="HOST:PORT of Kafka, in place of the embedded one.")] = None,
     redis: Annotated[str | None, typer.Option(help="URL of Redis or Valkey, in place of the embedded one.")] = None,
     database: Annotated[str | None, typer.Option(help="URL of the database, in place of SQLite.")] = None,
+    objects: Annotated[str | None, typer.Option(help="s3://BUCKET/PREFIX, in place of a folder.")] = None,
+    public_url: Annotated[str | None, typer.Option(help="Where clients reach the ingress, for URLs of files.")] = None,
     background: Annotated[bool, typer.Option("--background", hidden=True)] = False,
 ) -> None:
     """Start the whole stack and keep it running: parts that die are started again."""
@@ -64,6 +66,8 @@ def up(
         kafka=kafka,
         redis=redis,
         database=database,
+        objects=objects,
+        public_url=public_url,
     )
     options.check_addresses()
     options.make_folders()

@@ -17,7 +17,10 @@ ANY_HOST: Final = ("0.0.0.0", "::")
 
 @dataclass(frozen=True)
 class StackOptions:
-    """`kafka`, `redis` and `database` are addresses of servers of one's own; None stands for the embedded ones."""
+    """`kafka`, `redis`, `database` and `objects` are stores of one's own; None stands for the embedded ones.
+
+    `public_url` is where clients reach the ingress, if that is not where it listens.
+    """
 
     data: Path = DEFAULT_DATA
     host: str = DEFAULT_HOST
@@ -28,14 +31,16 @@ class StackOptions:
     kafka: str | None = None
     redis: str | None = None
     database: str | None = None
+    objects: str | None = None
+    public_url: str | None = None
 
     @property
     def database_url(self) -> str:
         return self.database or embedded_database(self.data)
 
     @property
-    def objects(self) -> Path:
-        return self.data.resolve() / "objects"
+    def object_storage(self) -> str:
+        return self.objects or str(self.data.resolve() / "objects")
 
     @property
     def logs(self) -> Path:
@@ -77,6 +82,8 @@ class StackOptions:
             ("--kafka", self.kafka),
             ("--redis", self.redis),
             ("--database", self.database),
+            ("--objects", self.objects),
+            ("--public-url", self.public_url),
         ]
         return [f"{name}={value}" for name, value in pairs if value is not None]
 

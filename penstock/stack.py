@@ -107,6 +107,13 @@ class Stack:
             *self._workers("media-worker", 1, _of(lanes, MEDIA)),
             *self._long(_of(lanes, LONG)),
             self._part(
+                "log-door",
+                ["-m", "ingress.log_door"],
+                Stage.WORK,
+                {"PENSTOCK_LOG_DOOR_INSTANCE": "log-door"},
+                "submissions through Kafka",
+            ),
+            self._part(
                 "streams", ["-m", "streams"], Stage.WORK, {"PENSTOCK_STREAMS_INSTANCE": "streams"}, "usage to ledger"
             ),
         ]
@@ -138,11 +145,15 @@ class Stack:
         return Part(name, what, stage, partial(start_part, name, command, log, env))
 
     def _environment(self) -> dict[str, str]:
+        # The embedded server is this machine's own, whatever another one asks for.
+        embedded = {"PENSTOCK_KAFKA_SECURITY": "plaintext"} if self._options.kafka is None else {}
         return {
+            **embedded,
             "PENSTOCK_KAFKA": self._kafka,
             "PENSTOCK_REDIS": self._redis,
             "PENSTOCK_DATABASE": self._options.database_url,
-            "PENSTOCK_OBJECTS": str(self._options.objects),
+            "PENSTOCK_OBJECTS": self._options.object_storage,
+            "PENSTOCK_PUBLIC_URL": self._options.public_url or self._options.base_url.removesuffix("/v1"),
             "PENSTOCK_CATALOG": self._catalog,
             "PENSTOCK_DRAIN_S": str(DRAIN_S),
         }

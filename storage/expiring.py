@@ -3,6 +3,8 @@
 penstock:objects    zset  object's key → when it is due, ms
 """
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Final
 
 from storage.due import DueList
@@ -30,6 +32,13 @@ class ExpiringObjects:
         await self.expire(key, until_ms)
         await self._objects.put(key, body)
 
+    async def put_stream(
+        self, key: str, pieces: AsyncIterator[bytes], until_ms: int, *, content_type: str | None = None
+    ) -> int:
+        """Likewise, piece by piece; returns its size in bytes."""
+        await self.expire(key, until_ms)
+        return await self._objects.put_stream(key, pieces, content_type=content_type)
+
     async def expire(self, key: str, at_ms: int) -> None:
         """Has the object deleted then, and not as was said before, if anything was."""
         await self._due.note(key, at_ms)
@@ -46,7 +55,12 @@ class ExpiringObjects:
     async def sweep(self) -> int:
         """Deletes some objects that are due, and says how many notes that took off the list."""
         keys = await self._due.take(MOST_SWEPT, TAKEN_MS)
-        for key in keys:
-            await self._objects.delete(key)
-            await self._due.drop(key)
+        done = await asyncio.gather(*[self._delete(key) for key in keys], return_exceptions=True)
+        if failure := next((each for each in done if isinstance(each, BaseException)), None):
+            raise failure
         return len(keys)
+
+    async def _delete(self, key: str) -> None:
+        """One that cannot be deleted stays on the list, and is in no other's way."""
+        await self._objects.delete(key)
+        await self._due.drop(key)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx2
 
@@ -15,9 +16,9 @@ URL = "http://door.example"
 
 
 @asynccontextmanager
-async def objects_door(objects: Objects) -> AsyncIterator[httpx2.AsyncClient]:
+async def objects_door(objects: Objects, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of an ingress at URL; it has no access key."""
-    door = Door(StorageSettings(), IngressSettings(), ObserveSettings())
+    door = Door(StorageSettings(), IngressSettings(**settings), ObserveSettings())
     door.objects = objects
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(create_app(door)), base_url=URL) as http:
         yield http

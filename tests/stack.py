@@ -242,6 +242,7 @@ class Stack:
             "PENSTOCK_REDIS": self.redis_url,
             "PENSTOCK_DATABASE": self.database_url,
             "PENSTOCK_OBJECTS": str(self.objects),
+            "PENSTOCK_PUBLIC_URL": self.url,
             "PENSTOCK_CATALOG": str(self._catalog_file),
             "PENSTOCK_PORT": str(self._port),
             "PENSTOCK_REUSE_PORT": "1",

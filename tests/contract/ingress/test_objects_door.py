@@ -1,13 +1,17 @@
 """Files by signed URLs, as a client without a key gets them from a folder."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from prometheus_client import REGISTRY
+from starlette.types import Message, Receive, Send
 
-from storage.object_folder import ObjectFolder
+from storage.object_folder import PIECE_BYTES, ObjectFolder
 from storage.signed_urls import UrlSigner
 from tests.objects_door import URL, objects_door
 
@@ -124,6 +128,55 @@ async def test_a_storage_out_of_reach_is_said_and_not_taken_for_an_absent_file(
     answer = await http.get(url)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "undecidable")
     assert int(answer.headers["retry-after"]) >= 1
+
+
+async def call(http: httpx2.AsyncClient, url: str, receive: Receive, send: Send) -> None:
+    """The app called as a server does, with a client's ways of one's own."""
+    split = urlsplit(url)
+    scope = {"type": "http", "method": "GET", "path": split.path, "query_string": split.query.encode(), "headers": []}
+    transport = http._transport
+    assert isinstance(transport, httpx2.ASGITransport)
+    await transport.app(scope, receive, send)  # type: ignore[arg-type]
+
+
+async def test_a_client_that_reads_nothing_is_cut(objects: ObjectFolder, url: str) -> None:
+    await objects.put(KEY, BODY)
+    started: list[str] = []
+
+    async def silent() -> Message:
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def stuck(message: Message) -> None:
+        started.append(message["type"])
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    before = counted("penstock_ingress_stalls_total")
+    async with objects_door(objects, stall_s=1) as http, asyncio.timeout(10):
+        await call(http, url, silent, stuck)
+    assert started == ["http.response.start", "http.response.body"]
+    assert counted("penstock_ingress_stalls_total") == before + 1
+
+
+async def test_for_a_client_that_has_gone_nothing_more_is_read(objects: ObjectFolder, url: str) -> None:
+    await objects.put(KEY, BODY)
+    sent: list[Message] = []
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    before = counted("penstock_ingress_disconnects_total")
+    async with objects_door(objects) as http:
+        await call(http, url, gone, send)
+    assert len(sent) < 2 + len(BODY) // PIECE_BYTES
+    assert counted("penstock_ingress_disconnects_total") == before + 1
+
+
+def counted(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0.0
 
 
 class Elsewhere(ObjectFolder):

@@ -98,6 +98,31 @@ async def test_what_cannot_be_deleted_is_tried_again(
     assert await noted(line) == 0
 
 
+async def test_what_cannot_be_deleted_is_in_nobody_s_way(line: Line, objects: ExpiringObjects, folder: Path) -> None:
+    (folder / "stuck" / "below").mkdir(parents=True)
+    await objects.expire("stuck", 1)
+    for number in range(5):
+        await objects.put(f"jobs/acme/{number}", b"1", now_ms() - 1)
+    with pytest.raises(OSError, match="stuck"):
+        await objects.sweep()
+    assert not (folder / "jobs").exists()
+    assert await noted(line) == 1
+
+
+async def test_what_comes_piece_by_piece_is_noted_before_it_is_there(
+    line: Line, objects: ExpiringObjects, folder: Path
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        assert await noted(line) == 1
+        yield b"12"
+        yield b"345"
+
+    assert await objects.put_stream("media/acme/job_1/v.mp4", pieces(), now_ms() - 1) == 5
+    assert (folder / "media/acme/job_1/v.mp4").read_bytes() == b"12345"
+    assert await objects.sweep() == 1
+    assert not (folder / "media").exists()
+
+
 async def test_nothing_is_put_that_could_not_be_noted(valkey: ValkeyServer, folder: Path) -> None:
     async with Between(valkey.url) as between:
         far = Line(between.url)

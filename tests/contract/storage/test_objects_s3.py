@@ -8,10 +8,12 @@ import boto3
 import pytest
 
 from schemas.errors import InvalidValue
+from storage.expiring import DUE, ExpiringObjects
+from storage.line import Line
 from storage.object_storage import open_objects
 from storage.objects import Objects
 from tests.contract.storage.between import Between
-from tests.objects_contract import Fetch, ObjectsContract, large
+from tests.objects_contract import Fetch, ObjectsContract, large, pieces_of
 from tests.s3_server import CREDENTIALS, fetch_anew, running_moto, s3_settings
 
 
@@ -63,6 +65,23 @@ class TestObjectsS3(ObjectsContract):
     async def left_over(self, objects: Objects) -> list[str]:
         uploads = self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
         return [upload["Key"] for upload in uploads]
+
+
+async def test_objects_that_are_due_are_swept_from_a_bucket(redis_url: str, moto: str, bucket: str) -> None:
+    line = Line(redis_url)
+    await line.open()
+    await line.call("DEL", DUE)
+    async with open_objects(s3_settings(moto, f"s3://{bucket}")) as objects:
+        expiring = ExpiringObjects(line, objects)
+        for number in range(5):
+            await expiring.put(f"jobs/acme/{number}", b"x", 1)
+        await expiring.put_stream("media/acme/job_1/v.mp4", pieces_of(b"moving", 2), 1)
+        await objects.put("media/acme/job_1/kept.mp4", b"x")
+        assert await expiring.sweep() == 6
+        assert await objects.groups("") == ["media"]
+        assert await objects.get("media/acme/job_1/kept.mp4") == b"x"
+        assert await expiring.sweep() == 0
+    await line.close()
 
 
 async def test_two_prefixes_of_a_bucket_do_not_see_each_other(moto: str, bucket: str) -> None:

@@ -30,6 +30,8 @@ def test_the_background_gets_every_choice(tmp_path: Path) -> None:
         ingress=2,
         kafka="kafka:9092",
         database="postgresql://db/penstock",
+        objects="s3://bucket/prefix",
+        public_url="https://models.example",
     )
     assert options.arguments() == [
         f"--data={tmp_path}",
@@ -41,6 +43,8 @@ def test_the_background_gets_every_choice(tmp_path: Path) -> None:
         "--text-workers=1",
         "--kafka=kafka:9092",
         "--database=postgresql://db/penstock",
+        "--objects=s3://bucket/prefix",
+        "--public-url=https://models.example",
     ]
 
 
@@ -55,6 +59,11 @@ def test_catalogue_files_are_named_in_full(tmp_path: Path, monkeypatch: pytest.M
 def test_a_catalogue_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartFailed, match=r"catalogue file .*none\.yaml does not exist"):
         StackOptions(catalog=(tmp_path / "none.yaml",)).catalog_files()
+
+
+def test_objects_are_in_the_folder_unless_they_have_another_place(tmp_path: Path) -> None:
+    assert StackOptions(data=tmp_path).object_storage == f"{tmp_path}/objects"
+    assert StackOptions(data=tmp_path, objects="s3://bucket").object_storage == "s3://bucket"
 
 
 def test_the_database_is_the_folders_own_unless_another_is_given(tmp_path: Path) -> None:
