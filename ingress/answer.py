@@ -18,11 +18,15 @@ from ingress.mailbox import Mailbox
 from ingress.submission import Submission
 from ingress.submit import Submitter
 from schemas.chunks import Chunk, Ended
-from schemas.errors import Cancelled, ErrorData
+from schemas.errors import Cancelled, ErrorData, PenstockError
+from schemas.usage import UNCOUNTED
 
 OVERHEAD_HEADER: Final = "x-penstock-overhead-ms"
 
 Keep = Callable[[], Awaitable[None]]
+
+Fetch = Callable[[Sequence[Chunk]], Awaitable[None]]
+"""Brings what chunks only point to, before they are folded or written. Raises PenstockError."""
 
 
 class Writer(Protocol):
@@ -92,7 +96,7 @@ class Answer(Response, ABC):
 
 
 class WholeAnswer(Answer):
-    """`keep` is awaited when the reply is complete, before it is sent."""
+    """`fetch` is awaited before chunks are folded, `keep` when the reply is complete, before it is sent."""
 
     def __init__(
         self,
@@ -103,14 +107,16 @@ class WholeAnswer(Answer):
         fold: Fold,
         *,
         keep: Keep | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         super().__init__(submitter, submission, request_id, started)
         self._fold = fold
         self._keep = keep
+        self._fetch = fetch
 
     async def _answer(self, send: Send) -> None:
         while True:
-            chunks = await self._mailbox.take()
+            chunks = await fetched(self._fetch, await self._mailbox.take())
             self._fold.add(chunks)
             if chunks and isinstance(chunks[-1], Ended):
                 break
@@ -128,7 +134,7 @@ class WholeAnswer(Answer):
 class StreamedAnswer(Answer):
     """Holds the status back until there is a chunk, an error or a ping.
 
-    `keep` is awaited when the last event is written, before it is sent.
+    `fetch` is awaited before chunks are written, `keep` when the last event is written, before it is sent.
     """
 
     def __init__(
@@ -140,15 +146,17 @@ class StreamedAnswer(Answer):
         writer: Writer,
         *,
         keep: Keep | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         super().__init__(submitter, submission, request_id, started)
         self._writer = writer
         self._keep = keep
+        self._fetch = fetch
         self._begun = False
         self._relayed = metrics.CHUNKS.labels(submission.job.model)
 
     async def _answer(self, send: Send) -> None:
-        chunks = await self._mailbox.take()
+        chunks = await self._take()
         if chunks and isinstance(first := chunks[0], Ended) and first.error is not None:
             await self._refuse(send, first.error)
             return
@@ -166,7 +174,10 @@ class StreamedAnswer(Answer):
             await send({"type": "http.response.body", "body": body, "more_body": end is None})
             if end is not None:
                 break
-            chunks = await self._mailbox.take()
+            chunks = await self._take()
+
+    async def _take(self) -> Sequence[Chunk]:
+        return await fetched(self._fetch, await self._mailbox.take())
 
     def _count(self, chunks: Sequence[Chunk], end: Ended | None) -> None:
         if chunks and not self._begun:
@@ -175,6 +186,16 @@ class StreamedAnswer(Answer):
         if end is not None and end.error is not None:
             metrics.ERRORS.labels(end.error.code).inc()
         self._relayed.inc(len(chunks))
+
+
+async def fetched(fetch: Fetch | None, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
+    """The chunks, once what they point to is there; where it cannot be brought, an end that says why."""
+    if fetch is not None:
+        try:
+            await fetch(chunks)
+        except PenstockError as failure:
+            return [Ended("failed", UNCOUNTED, failure.data())]
+    return chunks
 
 
 async def _until_gone(receive: Receive, mailbox: Mailbox) -> None:

@@ -21,6 +21,7 @@ from ingress.routes import (
     completions,
     embeddings,
     health,
+    images,
     messages,
     models,
     objects,
@@ -34,6 +35,7 @@ from schemas.wire.anthropic import CountTokensRequest, MessagesRequest
 from schemas.wire.openai_chat import ChatCompletionRequest
 from schemas.wire.openai_completions import CompletionRequest
 from schemas.wire.openai_embeddings import EmbeddingRequest
+from schemas.wire.openai_images import ImageRequest
 from schemas.wire.openai_responses import ResponsesRequest
 from schemas.wire.openai_speech import SpeechRequest
 from schemas.wire.openai_videos import VideoRequest
@@ -46,6 +48,7 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     CompletionRequest,
     CountTokensRequest,
     EmbeddingRequest,
+    ImageRequest,
     MessagesRequest,
     ResponsesRequest,
     SpeechRequest,
@@ -84,7 +87,20 @@ def create_app(door: Door) -> FastAPI:
     settings = door.settings
     app = FastAPI(title="Penstock", version="0.1.0", redirect_slashes=False)
     app.state.door = door
-    for routes in (chat, completions, responses, messages, embeddings, speech, videos, objects, models, usage, health):
+    for routes in (
+        chat,
+        completions,
+        responses,
+        messages,
+        embeddings,
+        images,
+        speech,
+        videos,
+        objects,
+        models,
+        usage,
+        health,
+    ):
         app.include_router(routes.router)
     app.add_exception_handler(PenstockError, _answer_penstock)
     app.add_exception_handler(HTTPException, _answer_http)

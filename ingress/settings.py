@@ -37,6 +37,7 @@ class IngressSettings(BaseSettings):
     responses_dialect: Literal["openai", "open_responses"] = Field(
         "openai", description="Whose events /v1/responses sends where the two differ"
     )
+    picture_url_s: float = Field(3600, ge=1, description="How long the URL of a picture that was drawn opens it")
     idempotency_wait_s: float = Field(
         30, ge=0, description="How long a request waits for the answer to an earlier one with its Idempotency-Key"
     )

@@ -6,7 +6,7 @@ An HTTP route and the log's door share it, so the same is refused, reserved and 
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
-from ingress.answer import Fold, Keep
+from ingress.answer import Fetch, Fold, Keep
 from ingress.door import Door
 from ingress.incoming import Incoming
 from ingress.submission import Submission
@@ -54,10 +54,15 @@ class Told(NamedTuple):
 
 
 class Folding(NamedTuple):
-    """An answer in the making; `keep`, if there is one, is awaited when it is complete, before it is sent."""
+    """An answer in the making.
+
+    `fetch`, if there is one, is awaited with the chunks before they are folded, and `keep` when the answer is complete,
+    before it is sent.
+    """
 
     fold: Fold
     keep: Keep | None = None
+    fetch: Fetch | None = None
 
 
 class Operation(NamedTuple):
