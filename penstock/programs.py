@@ -26,6 +26,7 @@ class Program:
 
 PARTS: Final = (
     Program("ingress", "ingress", "Run one ingress alone, with the addresses of outside servers."),
+    Program("log-door", "ingress.log_door", "Run one of the log's doors alone: submissions and results through Kafka."),
     Program("worker", "workers", "Run one worker alone: penstock worker --lane text.default."),
     Program("dispatcher", "workers.dispatch", "Run one dispatcher alone: penstock dispatcher --lane video.default."),
     Program("jobs-worker", "workers.jobs_worker", "Run one worker of long jobs' steps alone."),
@@ -46,7 +47,7 @@ ADMINISTRATION: Final = tuple(
 )
 
 DEMO: Final = Program(
-    "demo", "penstock.demo", "Start a stack, stream one answer, show its charge, stop.", needs=("openai",)
+    "demo", "penstock.demo", "Start a stack, stream an answer, show its charge, make a video, stop.", needs=("openai",)
 )
 
 
