@@ -163,6 +163,10 @@ class Submitter:
         scopes = limit_rules.scopes(key, model.id, self._settings.default_limits())
         terms = Terms(scopes, tokens, keep_s, callback_url, context)
         job = msgspec.structs.replace(job, reply_to="", context=TERMS_ENCODER.encode(terms))
+        if number is not None and (standing := await self._long.get(job.account, job.id)) is not None:
+            # Whoever made it died before its caller was told, and perhaps before its envelope was in the lane.
+            await (await self._send(job, (await self._envelope(job, RECORD_LIMIT_BYTES))[0], traceparent))
+            return standing, {}
         lease_ms = job.deadline_ms - job.accepted_at_ms + int(SETTLED_S * 1000)
         headers = await self._admit(job, scopes, tokens, lease_ms)
         try:

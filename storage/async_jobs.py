@@ -59,10 +59,11 @@ local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 """
 
 CREATE: Final = Script("""
-if redis.call('HSETNX', KEYS[1], 'job', ARGV[1]) == 0 then return 0 end
-redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[2])
-redis.call('ZADD', KEYS[3], 0, ARGV[4])
-return 1
+if redis.call('HSETNX', KEYS[1], 'job', ARGV[1]) == 1 then
+  redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[2])
+  redis.call('ZADD', KEYS[3], 0, ARGV[4])
+end
+return redis.call('HMGET', KEYS[1], 'job', 'progress', 'end')
 """)
 
 DISPATCH: Final = Script(
@@ -189,12 +190,15 @@ class AsyncJobs:
         self._now_ms = now_ms
 
     async def create(self, job: Job) -> AsyncJob:
-        """The job's record, made if there was none; at its deadline, if it has not ended, somebody must look at it."""
+        """The job as it stands, its record made if there was none.
+
+        At its deadline, if it has not ended, somebody must look at it.
+        """
         name = JobName(job.account, job.id)
-        encoded = ENCODER.encode(job)
         keys = (_key(name), DUE, _index(job.account, job.operation))
-        await self._line.run(CREATE, keys, encoded, name.member, job.deadline_ms, job.id)
-        return read_record(encoded, None, None, self._now_ms())
+        encoded = ENCODER.encode(job)
+        stands, progress, ending = await self._line.run(CREATE, keys, encoded, name.member, job.deadline_ms, job.id)
+        return read_record(stands, progress, ending, self._now_ms())
 
     async def get(self, account: str, job_id: str) -> AsyncJob | None:
         """None for a job that is unknown, another account's, or deleted."""

@@ -64,13 +64,23 @@ class Owner:
 
     def __init__(self, stack: Stack, account: str, http: httpx2.AsyncClient) -> None:
         self._stack = stack
-        self._account = account
+        self.account = account
         self._http = http
 
+    async def post(self, model: str) -> httpx2.Response:
+        return await self._http.post("/v1/videos", json={"model": model, "prompt": "a heron"})
+
+    async def accepted(self, model: str) -> str | None:
+        response = await self.post(model)
+        return str(response.json()["id"]) if response.status_code == 202 else None
+
     async def ask(self, model: str) -> str:
-        response = await self._http.post("/v1/videos", json={"model": model, "prompt": "a heron"})
-        assert response.status_code == 202, response.text
-        return str(response.json()["id"])
+        video_id = await self.accepted(model)
+        assert video_id is not None
+        return video_id
+
+    async def listed(self) -> list[dict[str, Any]]:
+        return list((await self._http.get("/v1/videos")).json()["data"])
 
     async def ended(self, video_id: str) -> dict[str, Any]:
         async def look() -> dict[str, Any]:
@@ -97,10 +107,10 @@ class Owner:
         return [each.stat().st_size for each in self.files()]
 
     async def charges(self, count: int) -> list[Charge]:
-        return await self._stack.charges(self._account, count)
+        return await self._stack.charges(self.account, count)
 
     def files(self) -> list[Path]:
-        return [each for each in (self._stack.objects / "media" / self._account).rglob("*") if each.is_file()]
+        return [each for each in (self._stack.objects / "media" / self.account).rglob("*") if each.is_file()]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -191,6 +201,19 @@ async def test_the_log_may_be_killed_before_a_video_is_charged(filming: Filming,
     assert (await owner.ended(video_id))["status"] == "completed"
     await filming.stack.start("kafka")
     await is_whole(owner, video_id)
+
+
+async def test_a_video_that_the_log_did_not_take_is_nowhere_seen(filming: Filming, owner: Owner) -> None:
+    await filming.stack.kill("kafka")
+    refused = await owner.post("found")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "undecidable")
+    await filming.stack.start("kafka")
+    assert await owner.listed() == []
+    await filming.stack.until_free(owner.account, within_s=15)
+    video_id = await until(lambda: owner.accepted("found"), bool)
+    await is_whole(owner, video_id)
+    assert [each["id"] for each in await owner.listed()] == [video_id]
+    assert len(filming.upstream.made) == 1
 
 
 async def test_a_silent_engine_is_given_up_at_the_deadline(filming: Filming, owner: Owner) -> None:

@@ -106,8 +106,9 @@ async def test_making_a_record_again_leaves_the_one_there_is(jobs: AsyncJobs) ->
     created = await dispatched(jobs, job)
     await jobs.claim(created.name, "start", "one")
     await jobs.advance(created.name, "one", Progress(started_at_ms=NOW_MS, handle="h"), "poll", 0)
-    await jobs.create(job)
+    assert (await jobs.create(job)).handle == "h"
     assert (await read(jobs, created)).handle == "h"
+    assert [each.id for each in await jobs.list(job.account, job.operation)] == [job.id]
 
 
 async def test_a_step_is_done_by_one_at_a_time_and_then_by_no_one_more(jobs: AsyncJobs) -> None:
