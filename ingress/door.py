@@ -160,7 +160,7 @@ class Door:
         self._line = self.line = line = Line(self._storage.redis)
         await line.open()
         opening.push_async_callback(line.close)
-        self.producer = producer = LogProducer(self._storage.kafka, "ingress", linger_ms=self._linger_ms)
+        self.producer = producer = LogProducer(self._storage.cluster, "ingress", linger_ms=self._linger_ms)
         await producer.open()
         opening.push_async_callback(producer.close)
 

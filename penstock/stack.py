@@ -109,7 +109,7 @@ class Stack:
             self._part(
                 "log-door",
                 ["-m", "ingress.log_door"],
-                Stage.WORK,
+                Stage.DOOR,
                 {"PENSTOCK_LOG_DOOR_INSTANCE": "log-door"},
                 "submissions through Kafka",
             ),

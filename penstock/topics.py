@@ -23,6 +23,7 @@ from schemas.topics import (
     platform_topics,
 )
 from storage.catalog import CatalogError, catalog_files, load_catalog
+from storage.kafka_security import Kafka
 from storage.settings import StorageSettings
 from storage.topics import make_topics
 
@@ -51,16 +52,16 @@ def wanted_topics(catalog: Catalog, settings: TopicSettings) -> list[TopicSpec]:
     return [replace(spec, retention_ms=kept_ms.get(spec.name, usage_ms)) for spec in specs]
 
 
-def make_all(bootstrap: str, catalog: str, settings: TopicSettings) -> list[str]:
+def make_all(kafka: str | Kafka, catalog: str, settings: TopicSettings) -> list[str]:
     """Make what the catalogue needs, and return what was changed; raises CatalogError and Undecidable."""
     specs = wanted_topics(load_catalog(catalog_files(catalog)), settings)
-    return asyncio.run(make_topics(bootstrap, specs, replication=settings.replication))
+    return asyncio.run(make_topics(kafka, specs, replication=settings.replication))
 
 
 def main() -> int:
     storage = StorageSettings()
     try:
-        make_all(storage.kafka, storage.catalog, TopicSettings())
+        make_all(storage.cluster, storage.catalog, TopicSettings())
     except (CatalogError, PenstockError) as failure:
         print(failure)
         return REFUSED

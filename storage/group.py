@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.errors import Undecidable
+from storage.kafka_security import Kafka, kafka_options
 
 ANSWER_S: Final = 5.0
 
@@ -16,11 +17,11 @@ ANSWER_S: Final = 5.0
 class GroupView:
     """Sees one group on one topic without being a member of it; every question raises Undecidable."""
 
-    def __init__(self, bootstrap: str, group: str, topic: str) -> None:
+    def __init__(self, kafka: str | Kafka, group: str, topic: str) -> None:
         self._topic = topic
         # Without a subscription it joins nothing and fetches nothing.
         self._client = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
+            **kafka_options(kafka),
             group_id=group,
             client_id=f"{group}-view",
             enable_auto_commit=False,

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, ProducerClosed
 
 from schemas.errors import BodyTooLarge, PenstockError, Undecidable
+from storage.kafka_security import Kafka, kafka_options
 
 MESSAGE_LIMIT_BYTES: Final = 900 * 1024
 """Kafka's own limit is 1 MiB with the record's overhead; a larger body goes by claim check."""
@@ -31,9 +32,9 @@ class LogProducer:
     """
 
     def __init__(
-        self, bootstrap: str, client_id: str, *, timeout_s: float = PUBLISH_TIMEOUT_S, linger_ms: int = 0
+        self, kafka: str | Kafka, client_id: str, *, timeout_s: float = PUBLISH_TIMEOUT_S, linger_ms: int = 0
     ) -> None:
-        self._bootstrap = bootstrap
+        self._kafka = kafka
         self._client_id = client_id
         self._linger_ms = linger_ms
         self._timeout_s = timeout_s
@@ -114,7 +115,7 @@ class LogProducer:
 
     async def _start(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            **kafka_options(self._kafka),
             client_id=self._client_id,
             acks="all",
             enable_idempotence=True,

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import Undecidable
 from storage.kafka import CLOSE_TIMEOUT_S, Header
+from storage.kafka_security import Kafka, kafka_options
 from storage.offsets import Offsets
 
 SESSION_TIMEOUT_MS: Final = 6_000
@@ -45,13 +46,13 @@ class LaneConsumer:
     """
 
     def __init__(
-        self, bootstrap: str, topic: str, group: str, instance: str | None, *, max_poll_s: float = MAX_POLL_S
+        self, kafka: str | Kafka, topic: str, group: str, instance: str | None, *, max_poll_s: float = MAX_POLL_S
     ) -> None:
         self._topic = topic
         self._offsets: dict[TopicPartition, Offsets] = {}
         self._kept: list[Taken] = []
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
+            **kafka_options(kafka),
             group_id=group,
             group_instance_id=instance,
             client_id=instance or group,

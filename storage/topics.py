@@ -10,19 +10,20 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.errors import Undecidable
 from schemas.topics import DAY_MS, HOUR_MS, TopicSpec
+from storage.kafka_security import Kafka, kafka_options
 
 REQUEST_TIMEOUT_MS: Final = 10_000
 
 Settings = Mapping[str, str]
 
 
-async def make_topics(bootstrap: str, specs: Sequence[TopicSpec], *, replication: int = 1) -> list[str]:
+async def make_topics(kafka: str | Kafka, specs: Sequence[TopicSpec], *, replication: int = 1) -> list[str]:
     """Makes what is missing and adds partitions where there are too few; returns what was changed, and what differs.
 
     Settings of a topic that is there are its operator's: a difference is told and left. Partitions are never taken
     away: that would lose messages. Raises Undecidable.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    admin = AIOKafkaAdminClient(**kafka_options(kafka), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         await admin.start()
         there = {t["topic"]: t["partitions"] for t in await admin.describe_topics() if t["error_code"] == 0}

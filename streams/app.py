@@ -11,12 +11,15 @@ from tempfile import gettempdir
 from typing import Final, cast
 
 import faust
+from faust.auth import SASLCredentials, SSLCredentials
 from faust.types import TP, EventT, StreamT
+from faust.types.auth import CredentialsT
 
 from schemas.errors import Undecidable
 from schemas.topics import DEAD_LETTERS, USAGE
 from storage.database import Database
 from storage.group import GroupView
+from storage.kafka_security import Kafka
 from storage.ledger import Ledger
 from storage.settings import StorageSettings
 from streams.billing import Billing
@@ -86,7 +89,7 @@ class Streams:
 
 
 def faust_app(
-    kafka: str,
+    kafka: Kafka,
     settings: StreamsSettings,
     take: Callable[[Record], Awaitable[None]],
     assigned: Callable[[], None],
@@ -96,7 +99,8 @@ def faust_app(
         settings.group,
         # For tables, of which there are none; Faust makes the folder all the same.
         datadir=Path(gettempdir()) / f"penstock-streams-{os.getuid()}",
-        broker=[f"kafka://{server.strip()}" for server in kafka.split(",")],
+        broker=[f"kafka://{server.strip()}" for server in kafka.bootstrap.split(",")],
+        broker_credentials=_credentials(kafka),
         autodiscover=False,
         web_enabled=False,
         topic_disable_leader=True,
@@ -126,6 +130,15 @@ def faust_app(
     return app
 
 
+def _credentials(kafka: Kafka) -> CredentialsT | None:
+    tls = kafka.tls()
+    if kafka.is_named:
+        return SASLCredentials(
+            username=kafka.username, password=kafka.password, mechanism=kafka.mechanism, ssl_context=tls
+        )
+    return None if tls is None else SSLCredentials(tls)
+
+
 def _record(event: EventT[bytes]) -> Record:
     message = event.message
     return Record(
@@ -143,16 +156,16 @@ async def run(storage: StorageSettings, settings: StreamsSettings, ready: Callab
     async with AsyncExitStack() as closing:
         database = await Database.open(storage.database)
         closing.push_async_callback(database.close)
-        group = GroupView(storage.kafka, settings.group, USAGE)
+        group = GroupView(storage.cluster, settings.group, USAGE)
         closing.push_async_callback(group.close)
-        aside = DeadLetters(storage.kafka)
+        aside = DeadLetters(storage.cluster)
         closing.push_async_callback(aside.close)
         await _opened(group)
         await _topics_made(group)
 
         intake = Intake()
         billing = Billing(Ledger(database), aside, Telemetry())
-        app = faust_app(storage.kafka, settings, intake.put, ready)
+        app = faust_app(storage.cluster, settings, intake.put, ready)
         streams = Streams(app, intake, billing, group)
         watch = Watch(
             group,

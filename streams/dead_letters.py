@@ -4,6 +4,7 @@ import logging
 
 from schemas.topics import DEAD_LETTERS
 from storage.kafka import LogProducer
+from storage.kafka_security import Kafka
 from streams.intake import Record
 from streams.telemetry import DEAD_LETTERS as COUNTED
 
@@ -13,14 +14,14 @@ log = logging.getLogger(__name__)
 class DeadLetters:
     """Connects with the first message, which may never come."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: str | Kafka) -> None:
+        self._kafka = kafka
         self._producer: LogProducer | None = None
 
     async def put(self, record: Record, reason: str) -> None:
         """Returns when the log has it, as it was, with the reason and where it lay in headers. Raises Undecidable."""
         if self._producer is None:
-            producer = LogProducer(self._bootstrap, "penstock-streams")
+            producer = LogProducer(self._kafka, "penstock-streams")
             await producer.open()
             self._producer = producer
         origin = f"{record.topic}/{record.partition}/{record.offset}"

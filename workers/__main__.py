@@ -82,7 +82,7 @@ class Worker:
         line = Line(self._storage.redis)
         await line.open()
         keep.push_async_callback(line.close)
-        producer = LogProducer(self._storage.kafka, self._settings.worker_name, linger_ms=USAGE_LINGER_MS)
+        producer = LogProducer(self._storage.cluster, self._settings.worker_name, linger_ms=USAGE_LINGER_MS)
         await producer.open()
         keep.push_async_callback(producer.close)
         tracing = Tracing("worker", self._observe.otlp_endpoint)
@@ -140,7 +140,7 @@ class Worker:
 
     def _consumer(self, lane: str) -> LaneConsumer:
         name = self._settings.worker_name
-        return LaneConsumer(self._storage.kafka, lane_topic(lane), f"penstock.{lane}", f"{name}.{lane}")
+        return LaneConsumer(self._storage.cluster, lane_topic(lane), f"penstock.{lane}", f"{name}.{lane}")
 
     async def _engines(self, models: Sequence[Model]) -> dict[str, Engine[Any, Any]]:
         engines: dict[str, Engine[Any, Any]] = {}

@@ -90,7 +90,7 @@ async def _open(
     line = Line(storage.redis)
     await line.open()
     keep.push_async_callback(line.close)
-    producer = LogProducer(storage.kafka, settings.worker_name)
+    producer = LogProducer(storage.cluster, settings.worker_name)
     await producer.open()
     keep.push_async_callback(producer.close)
     objects = await keep.enter_async_context(open_objects(storage))
@@ -115,7 +115,7 @@ async def _open(
     await take_name(line, settings.worker_name, incarnation)
     dispatchers = []
     for lane in lanes:
-        consumer = LaneConsumer(storage.kafka, lane_topic(lane), f"penstock.{lane}", f"{settings.worker_name}.{lane}")
+        consumer = LaneConsumer(storage.cluster, lane_topic(lane), f"penstock.{lane}", f"{settings.worker_name}.{lane}")
         await consumer.open()
         keep.push_async_callback(consumer.close)
         dispatchers.append(

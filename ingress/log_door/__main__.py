@@ -25,6 +25,7 @@ from schemas.topics import REPLIES, SUBMISSIONS
 from storage.catalog import CatalogError
 from storage.expiring import ExpiringObjects
 from storage.heap import freeze_heap
+from storage.kafka_security import Kafka
 from storage.lane_consumer import LaneConsumer
 from storage.observe.exposition import exposed
 from storage.observe.logging import configure
@@ -46,10 +47,10 @@ log = logging.getLogger("ingress")
 class LogDoor:
     """An open door whose submissions and replies come through the log."""
 
-    def __init__(self, door: Door, settings: LogDoorSettings, bootstrap: str) -> None:
+    def __init__(self, door: Door, settings: LogDoorSettings, kafka: Kafka) -> None:
         self._door = door
         self._settings = settings
-        self._bootstrap = bootstrap
+        self._kafka = kafka
         self._instance = settings.instance or f"log-door-{socket.gethostname()}-{os.getpid()}"
         self._known = Submissions(door.line)
 
@@ -72,7 +73,7 @@ class LogDoor:
             await self._run(pipelines, stop)
 
     async def _consumer(self, stack: AsyncExitStack, topic: str) -> LaneConsumer:
-        consumer = LaneConsumer(self._bootstrap, topic, f"{GROUP}.{topic}", f"{self._instance}.{topic}")
+        consumer = LaneConsumer(self._kafka, topic, f"{GROUP}.{topic}", f"{self._instance}.{topic}")
         await consumer.open()
         stack.push_async_callback(consumer.close)
         return consumer
@@ -120,7 +121,7 @@ async def _main(storage: StorageSettings, observe: ObserveSettings) -> None:
     settings = read_settings(LogDoorSettings)
     async with Door(storage, read_settings(IngressSettings), observe, linger_ms=LINGER_MS) as door:
         with exposed(observe, lambda: door.ready):
-            await LogDoor(door, settings, storage.kafka).serve(stop)
+            await LogDoor(door, settings, storage.cluster).serve(stop)
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,9 +61,19 @@ class KafkaNode:
     """A node whose address stays the same for as long as its folder and nobody else's server let it."""
 
     def __init__(
-        self, program: KafkaProgram, folder: Path, *, logs: Path | None = None, port: int | None = None
+        self,
+        program: KafkaProgram,
+        folder: Path,
+        *,
+        logs: Path | None = None,
+        port: int | None = None,
+        settings: Mapping[str, str] | None = None,
+        format_with: Sequence[str] = (),
     ) -> None:
+        """`settings` are of the server's own properties, and stand before ours; so do arguments of the formatting."""
         self._program = program
+        self._settings = settings or {}
+        self._format_with = format_with
         self._folder = folder
         self._log = (logs or folder).resolve() / "kafka.log"
         self._ports = self._choose_ports(port)
@@ -101,14 +111,17 @@ class KafkaNode:
 
     def _write_properties(self) -> Path:
         properties = self._folder.resolve() / "server.properties"
-        properties.write_text(
-            PROPERTIES.format(
-                host=HOST,
-                broker=self._ports.broker,
-                controller=self._ports.controller,
-                log_dirs=self._folder.resolve() / "log",
-            )
+        ours = PROPERTIES.format(
+            host=HOST,
+            broker=self._ports.broker,
+            controller=self._ports.controller,
+            log_dirs=self._folder.resolve() / "log",
         )
+        given = "".join(
+            f"{name}={value.format(broker=self._ports.broker, controller=self._ports.controller)}\n"
+            for name, value in self._settings.items()
+        )
+        properties.write_text(ours + given)
         return properties
 
     async def _format(self, properties: Path) -> None:
@@ -116,7 +129,7 @@ class KafkaNode:
             return
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         arguments = ("format", f"--cluster-id={cluster_id}", f"--config={properties}", "--ignore-formatted")
-        command = self._program.command("kafka.tools.StorageTool", *arguments, log=self._log)
+        command = self._program.command("kafka.tools.StorageTool", *arguments, *self._format_with, log=self._log)
         child = await Child.spawn("kafka", command, self._log.with_suffix(".out"), env=ENVIRONMENT)
         try:
             if await child.wait() != 0:
