@@ -1,4 +1,4 @@
-"""`python -m benchmarks` measures a whole stack; `… embeddings`, that door beside its engine; `… micro`, functions."""
+"""`python -m benchmarks` measures a stack; `… embeddings`, `… speech`: doors and engines; `… micro`: functions."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import uvloop
 
-from benchmarks import embeddings
+from benchmarks import embeddings, speech
 from benchmarks.load import Target
 from benchmarks.micro.measure import measure
 from benchmarks.parts import PartGone
@@ -63,6 +63,9 @@ async def _measured(asked: argparse.Namespace) -> Outcome:
         case "embeddings":
             shares = await embeddings.measure_embeddings(quick=asked.quick)
             return Outcome(shares, embeddings.shown(shares), embeddings.bounds(shares))
+        case "speech":
+            firsts = await speech.measure_speech(quick=asked.quick)
+            return Outcome(firsts, speech.shown(firsts), speech.bounds(firsts))
         case _:
             options = Options(QUICK if asked.quick else Sizes(), tuple(asked.gateway), asked.upstream_port)
             report = await run(options)
@@ -74,7 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("stack", "embeddings", "micro"),
+        choices=("stack", "embeddings", "speech", "micro"),
         default="stack",
         help="what to measure; default: stack",
     )
