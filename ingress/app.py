@@ -17,9 +17,11 @@ from ingress.limits import LimitReached
 from ingress.metrics import ERRORS
 from ingress.observed import Observed
 from ingress.routes import (
+    batches,
     chat,
     completions,
     embeddings,
+    files,
     health,
     images,
     messages,
@@ -32,6 +34,7 @@ from ingress.routes import (
 )
 from schemas.errors import ErrorData, InvalidRequest, InvalidValue, PenstockError
 from schemas.wire.anthropic import CountTokensRequest, MessagesRequest
+from schemas.wire.batches import BatchFileRequest, DigitalOceanBatchRequest, OpenAIBatchRequest
 from schemas.wire.openai_chat import ChatCompletionRequest
 from schemas.wire.openai_completions import CompletionRequest
 from schemas.wire.openai_embeddings import EmbeddingRequest
@@ -44,12 +47,15 @@ CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed", 
 """What the framework's own refusals are called."""
 
 BODIES: Final[tuple[type[BaseModel], ...]] = (
+    BatchFileRequest,
     ChatCompletionRequest,
     CompletionRequest,
     CountTokensRequest,
+    DigitalOceanBatchRequest,
     EmbeddingRequest,
     ImageRequest,
     MessagesRequest,
+    OpenAIBatchRequest,
     ResponsesRequest,
     SpeechRequest,
     VideoRequest,
@@ -96,6 +102,8 @@ def create_app(door: Door) -> FastAPI:
         images,
         speech,
         videos,
+        files,
+        batches,
         objects,
         models,
         usage,

@@ -30,9 +30,11 @@ from storage.async_changes import Changes
 from storage.async_jobs import CHANGES, AsyncJobs
 from storage.async_views import Views
 from storage.background import BackgroundJobs
+from storage.batches import Batches
 from storage.catalog import catalog_files, load_catalog
 from storage.database import Database
 from storage.expiring import ExpiringObjects
+from storage.files import Files
 from storage.idempotency import IdempotentRequests
 from storage.kafka import LogProducer
 from storage.keys import KeyStore
@@ -78,6 +80,8 @@ class Door:
     views: Views
     idempotent: IdempotentRequests
     expiring: ExpiringObjects
+    files: Files
+    batches: Batches
     tracing: Tracing
 
     def __init__(
@@ -86,6 +90,7 @@ class Door:
         self.settings = settings
         self._linger_ms = linger_ms
         self.changes = Changes()
+        self.public_url = storage.public_url.rstrip("/")
         self._storage = storage
         self._observe = observe
         self._stack = AsyncExitStack()
@@ -206,6 +211,8 @@ class Door:
         self.views = Views(objects)
         self.idempotent = IdempotentRequests(line)
         self.expiring = ExpiringObjects(line, objects)
+        self.files = Files(line)
+        self.batches = Batches(line)
         self.background = Background(BackgroundJobs(line), self.responses, limits, line)
         for name, work in (
             ("background", self.background.look_after()),

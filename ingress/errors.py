@@ -29,6 +29,7 @@ KINDS: Final[Mapping[int, Kind]] = {
     405: Kind("invalid_request_error", "method_not_allowed"),
     409: Kind("conflict_error", "conflict"),
     410: Kind("not_found_error", "gone"),
+    412: Kind("invalid_request_error", "precondition_failed"),
     413: Kind("invalid_request_error", "request_too_large"),
     416: Kind("invalid_request_error", "range_not_satisfiable"),
     422: Kind("invalid_request_error", "unprocessable_entity"),

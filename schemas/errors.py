@@ -16,7 +16,10 @@
     │   └── Expired             expired                   410
     ├── Conflict                conflict                  409  yes
     │   ├── KeyInUse            idempotency_key_in_use    409  yes
-    │   └── AnswerNotKept       answer_not_kept           409
+    │   ├── AnswerNotKept       answer_not_kept           409
+    │   ├── InUse               in_use                    409
+    │   └── TooLate             too_late                  409
+    ├── PreconditionFailed      precondition_failed       412
     ├── RateLimited             rate_limit_exceeded       429  yes
     ├── Cancelled               cancelled                 499
     ├── EngineFailed            engine_failed             502
@@ -139,6 +142,24 @@ class AnswerNotKept(Conflict):
     """An idempotency key whose request was answered with something that is not kept to be given again."""
 
     code, retryable = "answer_not_kept", False
+
+
+class InUse(Conflict):
+    """What is to go is needed still."""
+
+    code, retryable = "in_use", False
+
+
+class TooLate(Conflict):
+    """What is asked for could have been done before, and never again."""
+
+    code, retryable = "too_late", False
+
+
+class PreconditionFailed(PenstockError):
+    """What is asked for is not there yet, or not for such as this."""
+
+    code, status = "precondition_failed", 412
 
 
 class RateLimited(PenstockError):
