@@ -5,8 +5,11 @@ from typing import Final
 
 from ingress.operations.chat import CHAT
 from ingress.operations.completions import COMPLETIONS
+from ingress.operations.embeddings import EMBEDDINGS
 from ingress.operations.messages import MESSAGES
 from ingress.operations.operation import Operation
 from ingress.operations.responses import RESPONSES
 
-OPERATIONS: Final[Mapping[str, Operation]] = {each.path: each for each in (CHAT, COMPLETIONS, MESSAGES, RESPONSES)}
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    each.path: each for each in (CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES)
+}
