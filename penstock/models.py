@@ -26,7 +26,7 @@ def models(
         found = [row.model_dump(mode="json", exclude_none=True) for row in rows]
         print(msgspec.json.encode({"object": "list", "data": found}).decode())
         return
-    titles = ("id", "modality", "engine", "lane", "context", "max output", "input $/M", "output $/M")
+    titles = ("id", "modality", "engine", "lane", "context", "max output", "input $/M", "output $/M", "other $")
     print(
         table(
             titles,
@@ -36,10 +36,11 @@ def models(
                     row.modality,
                     row.engine,
                     row.lane,
-                    row.fitting_tokens,
-                    row.max_output_tokens,
+                    row.fitting_tokens or None,
+                    row.max_output_tokens or None,
                     row.price.input_usd_per_mtok,
                     row.price.output_usd_per_mtok,
+                    row.price.beside_tokens or None,
                 )
                 for row in rows
             ],

@@ -7,7 +7,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns as wide as what is in them; numbers to the right."""
     cells = [list(titles), *([_text(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(titles))]
-    right = [bool(rows) and all(isinstance(row[column], int | float) for row in rows) for column in range(len(titles))]
+    right = [_counts([row[column] for row in rows]) for column in range(len(titles))]
     return "\n".join(
         "  ".join(
             text.rjust(width) if flush else text.ljust(width)
@@ -15,6 +15,12 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         ).rstrip()
         for line in cells
     )
+
+
+def _counts(column: Sequence[object]) -> bool:
+    """Whether there are numbers in it, and nothing else."""
+    known = [cell for cell in column if cell is not None]
+    return bool(known) and all(isinstance(cell, int | float) for cell in known)
 
 
 def _text(cell: object) -> str:

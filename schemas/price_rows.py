@@ -45,6 +45,15 @@ class PriceRow(Row):
         """What the model is sold by beside tokens; "" where by nothing else."""
         return next((unit for name, (unit, _) in UNITS.items() if getattr(self, name) is not None), "")
 
+    @property
+    def beside_tokens(self) -> str:
+        """The price of what else is sold, as in `0.04 per image`; "" where nothing is."""
+        for name in UNITS:
+            if (usd := getattr(self, name)) is not None:
+                what = name.removeprefix("usd_").replace("mchar", "million characters")
+                return f"{usd} {what.replace('_', ' ')}"
+        return ""
+
     def microusd(self) -> Price:
         """What is not given costs what the input costs; an hour in the cache, what minutes cost."""
         fresh = self.input_usd_per_mtok

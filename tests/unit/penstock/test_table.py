@@ -15,6 +15,14 @@ def test_columns_are_as_wide_as_what_is_in_them() -> None:
     ]
 
 
+def test_numbers_stand_to_the_right_although_some_are_missing() -> None:
+    assert table(("tokens", "none"), [(7, None), (None, None)]).splitlines() == [
+        "tokens  none",
+        "     7  -",
+        "     -  -",
+    ]
+
+
 def test_a_table_without_rows_is_its_titles() -> None:
     assert table(("id", "name"), []) == "id  name"
 

@@ -116,6 +116,33 @@ def test_what_else_a_model_is_sold_by_is_told_for_a_million_units(
     assert (told.unit, told.unit_microusd_per_million) == (unit, per_million)
 
 
+@pytest.mark.parametrize(
+    ("price", "told"),
+    [
+        ({"usd_per_image": "0.065"}, "0.065 per image"),
+        ({"usd_per_mchar": "15"}, "15 per million characters"),
+        ({"usd_per_video_second": "0.1"}, "0.1 per video second"),
+        ({"input_usd_per_mtok": "1"}, ""),
+    ],
+)
+def test_what_else_it_is_sold_by_in_words(price: dict[str, str], told: str) -> None:
+    assert PriceRow.model_validate(price).beside_tokens == told
+
+
+@pytest.mark.parametrize(
+    ("row", "tokens"),
+    [
+        ({"context_tokens": 8, "max_output_tokens": 4}, 8),
+        ({"modality": "embedding", "embedding": {"dimensions": 2, "max_input_tokens": 16}}, 16),
+        ({"modality": "embedding", "embedding": {"dimensions": 2}, "context_tokens": 32}, 32),
+        ({"modality": "image", "image": {"sizes": ["16x16"]}}, 0),
+    ],
+)
+def test_how_many_tokens_fit(row: dict[str, Any], tokens: int) -> None:
+    least = {"id": "m", "engine": "openai_compatible", "base_url": "http://127.0.0.1:1/v1"}
+    assert Model.model_validate({**least, **row}).fitting_tokens == tokens
+
+
 def test_a_model_is_sold_by_one_thing_beside_its_tokens() -> None:
     with pytest.raises(ValidationError, match="usd_per_image and usd_per_video: a model is sold by one thing"):
         PriceRow.model_validate({"usd_per_image": 1, "usd_per_video": 1})
