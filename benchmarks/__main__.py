@@ -1,4 +1,4 @@
-"""`python -m benchmarks` measures a stack; `… embeddings`, `… speech`: doors and engines; `… micro`: functions."""
+"""`python -m benchmarks` measures a stack; `… embeddings`, `… speech`, `… log-door`: doors; `… micro`: functions."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import uvloop
 
-from benchmarks import embeddings, speech
+from benchmarks import embeddings, log_door, speech
 from benchmarks.load import Target
 from benchmarks.micro.measure import measure
 from benchmarks.parts import PartGone
@@ -66,6 +66,9 @@ async def _measured(asked: argparse.Namespace) -> Outcome:
         case "speech":
             firsts = await speech.measure_speech(quick=asked.quick)
             return Outcome(firsts, speech.shown(firsts), speech.bounds(firsts))
+        case "log-door":
+            through = await log_door.measure_log_door(quick=asked.quick)
+            return Outcome(through, log_door.shown(through), log_door.bounds(through))
         case _:
             options = Options(QUICK if asked.quick else Sizes(), tuple(asked.gateway), asked.upstream_port)
             report = await run(options)
@@ -77,7 +80,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("stack", "embeddings", "speech", "micro"),
+        choices=("stack", "embeddings", "speech", "log-door", "micro"),
         default="stack",
         help="what to measure; default: stack",
     )

@@ -41,11 +41,14 @@ class Stack:
 
     async def pids(self) -> dict[str, int]:
         """The process of every part that runs now, the supervisor's among them."""
-        status = json.loads(await _penstock("status", "--json", "--data", str(self.data)))
+        status = json.loads(await penstock("status", "--json", "--data", str(self.data)))
         return {SUPERVISOR: status["pid"], **{part["name"]: part["pid"] for part in status["parts"] if part["pid"]}}
 
     async def redis_url(self) -> str:
-        return str(json.loads(await _penstock("status", "--json", "--data", str(self.data)))["redis"])
+        return str(json.loads(await penstock("status", "--json", "--data", str(self.data)))["redis"])
+
+    async def kafka(self) -> str:
+        return str(json.loads(await penstock("status", "--json", "--data", str(self.data)))["kafka"])
 
 
 @asynccontextmanager
@@ -57,15 +60,15 @@ async def running_stack(folder: Path, upstream_url: str) -> AsyncIterator[Stack]
     options = ["--data", str(data), "--catalog", str(catalog), "--port", str(free_port())]
     began = time.perf_counter()
     try:
-        printed = await _penstock("up", "--detach", "--json", *options)
+        printed = await penstock("up", "--detach", "--json", *options)
         started_s = time.perf_counter() - began
         up: dict[str, Any] = json.loads(printed.strip().splitlines()[-1])
         yield Stack(data, up["base_url"], up["key"], started_s)
     finally:
-        await _penstock("down", "--data", str(data))
+        await penstock("down", "--data", str(data))
 
 
-async def _penstock(*words: str) -> str:
+async def penstock(*words: str) -> str:
     """What the command printed; its progress and complaints go to the terminal. Raises CommandFailed."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "penstock", *words),
