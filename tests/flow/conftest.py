@@ -1,5 +1,6 @@
 """One running Penstock for all flow tests that leave it as they found it, and one for those that break it."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -70,7 +71,7 @@ async def session_stack(tmp_path_factory: pytest.TempPathFactory, kafka_program:
     fetching = {"PENSTOCK_FETCH_NETWORKS": '["127.0.0.1/32"]', "PENSTOCK_FETCH_HTTP": "1"}
     async with running_stack(tmp_path_factory.mktemp("stack"), kafka_program, rows=ROWS, **fetching) as running:
         yield running
-    for part in ("ingress", "ingress-tight", "worker", "narrow", "embedded", "media", "streams"):
+    for part in ("ingress", "ingress-tight", "worker", "narrow", "embedded", "media", "dispatcher", "jobs", "streams"):
         faults = [line for line in running.log(part).splitlines() if '"exception":' in line or "Traceback" in line]
         assert faults == [], f"{part}: nothing that a test of this stack does is a fault of the platform's"
 
@@ -129,6 +130,11 @@ async def session_embedded(session_stack: Stack) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def session_media(session_stack: Stack) -> None:
     await session_stack.start("media")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def session_long(session_stack: Stack) -> None:
+    await asyncio.gather(session_stack.start("dispatcher"), session_stack.start("jobs"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

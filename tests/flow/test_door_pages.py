@@ -12,7 +12,10 @@ import pytest
 from storage.keys import NewKey
 from tests.stack import WAIT_S, Stack
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("session_embedded", "session_media")]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.usefixtures("session_embedded", "session_media", "session_long"),
+]
 
 PAGES: Final = Path(__file__).parents[2] / "docs" / "doors"
 BLOCK: Final = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)

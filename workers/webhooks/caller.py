@@ -48,7 +48,7 @@ class Caller:
         except TimeoutError as exc:
             raise NotHeard(f"no answer within {self.limit_s:g} s") from exc
         except InvalidRequest as exc:
-            raise NotHeard(exc.message) from exc
+            raise NotHeard("it leads to an address that may not be called") from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise NotHeard(f"it could not be called: {type(exc).__name__}") from exc
         if not 200 <= status < 300:
