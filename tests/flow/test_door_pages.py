@@ -35,18 +35,19 @@ async def test_a_page_shows_what_runs(stack: Stack, key: NewKey, page: Path, tmp
     assert curls(page), "a page begins with a curl"
     assert blocks(page, "python"), "and a snippet for an official client"
     for text in curls(page):
-        said = await run("bash", "-c", text.replace("curl ", "curl --fail-with-body --noproxy '*' "), stack, key, tmp_path)
+        asking = text.replace("curl ", "curl --fail-with-body --noproxy '*' ")
+        said = await run("bash", asking, stack, key, tmp_path)
         assert '"error":{' not in said
     for text in blocks(page, "python"):
-        await run(sys.executable, "-c", text, stack, key, tmp_path)
+        await run(sys.executable, text, stack, key, tmp_path)
 
 
-async def run(program: str, option: str, text: str, stack: Stack, key: NewKey, folder: Path) -> str:
+async def run(program: str, text: str, stack: Stack, key: NewKey, folder: Path) -> str:
     """What it prints; files are laid into `folder`. A page's address is the one that `penstock up` has."""
     assert SHOWN_URL in text
     process = await asyncio.create_subprocess_exec(
         program,
-        option,
+        "-c",
         text.replace(SHOWN_URL, stack.url),
         env={**os.environ, "PENSTOCK_KEY": key.secret, "NO_PROXY": "*"},
         cwd=folder,
