@@ -44,6 +44,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory, kafka_program: Kafka
             {**filmed, "id": "found", "engine_options": {"idempotency": True}},
             {**filmed, "id": "lost"},
             {**filmed, "id": "hasty", "deadline_s": 4},
+            {**filmed, "id": "brief", "video": {**video, "keep_s": 1}},
             {**filmed, "id": "drawn", "engine": "storyboard", "base_url": None},
         ]
         folder: Path = tmp_path_factory.mktemp("filming")
@@ -88,6 +89,9 @@ class Owner:
             return dict(response.json()) if response.status_code == 200 else {"status": response.status_code}
 
         return dict(await until(look, lambda video: video["status"] in ENDED, END_S))
+
+    async def status(self, video_id: str) -> str:
+        return str((await self._http.get(f"/v1/videos/{video_id}")).json()["status"])
 
     async def content(self, video_id: str) -> bytes:
         response = await self._http.get(f"/v1/videos/{video_id}/content")
@@ -241,6 +245,14 @@ async def test_of_many_videos_each_is_made_once_whoever_dies_meanwhile(filming: 
     assert len(charges) == 8
     assert {each.cost_microusd for each in charges} == {500_000}
     assert len([file for file in owner.files() if file.suffix == ".mp4"]) == 8
+
+
+async def test_an_expired_video_leaves_no_file_behind(filming: Filming, owner: Owner) -> None:
+    video_id = await owner.ask("brief")
+    await until(lambda: owner.status(video_id), lambda status: status == "expired")
+    await until(owner.sizes, lambda sizes: sizes == [])
+    (charge,) = await owner.charges(1)
+    assert (charge.event.end, charge.cost_microusd) == ("completed", 500_000)
 
 
 async def test_500_mb_pass_through_every_part_in_constant_memory(filming: Filming, owner: Owner) -> None:
