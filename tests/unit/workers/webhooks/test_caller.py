@@ -63,13 +63,18 @@ async def test_https_alone_is_spoken_unless_set_otherwise(receiver: Receiver) ->
 
 
 async def test_a_silent_receiver_is_left(caller: Caller) -> None:
-    async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    left = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
+        writer.close()
+        left.set()
 
     server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises(NotHeard, match="no answer within 1 s"):
         await caller.call(f"http://127.0.0.1:{port}/", b"{}", {})
+    await asyncio.wait_for(left.wait(), 5)
     server.close()
 
 
@@ -84,6 +89,7 @@ async def test_a_receiver_that_talks_for_ever_is_heard_and_left(caller: Caller) 
                 writer.write(b"x" * 65536)
                 await writer.drain()
         except ConnectionError:
+            writer.close()
             gone.set()
 
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
