@@ -18,6 +18,8 @@ _ENGINES: Final[Mapping[tuple[EngineName, Modality], str]] = {
     ("anthropic", "text"): "workers.engines.anthropic:Anthropic",
     ("llama_cpp", "text"): "workers.engines.llama_cpp:LlamaCpp",
     ("openai_compatible", "embedding"): "workers.engines.openai_embeddings:OpenAIEmbeddings",
+    ("openai_compatible", "image"): "workers.engines.openai_images:OpenAIImages",
+    ("storyboard", "image"): "workers.engines.storyboard_image:StoryboardImage",
     ("minilm", "embedding"): "workers.engines.minilm:MiniLM",
     ("openai_compatible", "speech"): "workers.engines.openai_speech:OpenAISpeech",
     ("piper", "speech"): "workers.engines.piper:Piper",

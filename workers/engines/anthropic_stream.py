@@ -141,7 +141,7 @@ class _Open:
         self.pieces: list[str] = []
 
 
-class MessagesStream(EventStream):
+class MessagesStream(EventStream[Delta]):
     """Folds one response; `finished` once there was a stop reason, `done` once nothing more will come.
 
     What went wrong stands in `failure` and is to be raised after the deltas that came before it have been passed on.

@@ -1,13 +1,15 @@
 """What every provider's stream of server-sent events has in common, whatever its events say."""
 
 from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
 
-from schemas.chunks import Delta
 from schemas.errors import EngineFailed, PenstockError, StreamCut
 from workers.engines.sse import EventData
 
+Gives = TypeVar("Gives")
 
-class EventStream(ABC):
+
+class EventStream(ABC, Generic[Gives]):
     """Folds one response; `finished` once it has its end, `done` once nothing more will come.
 
     What went wrong stands in `failure` and is to be raised after the deltas that came before it have been passed on.
@@ -24,7 +26,7 @@ class EventStream(ABC):
         self.done = False
         self.failure: PenstockError | None = None
 
-    def feed(self, data: bytes) -> list[Delta]:
+    def feed(self, data: bytes) -> list[Gives]:
         """All deltas of the events that these bytes complete."""
         try:
             events = self._events.feed(data)
@@ -33,7 +35,7 @@ class EventStream(ABC):
             return []
         return self._fold(events) if events else []
 
-    def end(self) -> list[Delta]:
+    def end(self) -> list[Gives]:
         """The same for the end of the bytes, after which the stream is done or has a failure."""
         deltas = self._fold(self._events.end())
         if type(self.failure) is EngineFailed:
@@ -51,4 +53,4 @@ class EventStream(ABC):
             self.failure = self.cut("ended its stream")
 
     @abstractmethod
-    def _fold(self, events: list[bytes]) -> list[Delta]: ...
+    def _fold(self, events: list[bytes]) -> list[Gives]: ...

@@ -79,7 +79,7 @@ REASONING: Final = frozenset(
 """OpenAI's words for what open models show and what its own do, and Open Responses' for either."""
 
 
-class ResponsesStream(EventStream):
+class ResponsesStream(EventStream[Delta]):
     """Folds one response; `finished` once it has its end, `done` once nothing more will come.
 
     What went wrong stands in `failure` and is to be raised after the deltas that came before it have been passed on.

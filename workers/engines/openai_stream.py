@@ -70,7 +70,7 @@ CUT_REASONS: Final = frozenset({"abort", "error", "cancelled", "insufficient_sys
 """vLLM's `abort` and `error`, DeepSeek's `insufficient_system_resource`: the output is not whole."""
 
 
-class ChatStream(EventStream):
+class ChatStream(EventStream[Delta]):
     """Folds one response; `finished` once every choice has its Finish, `done` once nothing more will come.
 
     What went wrong stands in `failure` and is to be raised after the deltas that came before it have been passed on.

@@ -5,7 +5,7 @@ from typing import Final
 from schemas.errors import EngineFailed
 
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
-"""No token is that long; what is longer is not an event stream."""
+"""No token is that long; what is longer is not a stream of tokens."""
 
 
 class EventData:
@@ -15,16 +15,17 @@ class EventData:
     and other fields are passed over.
     """
 
-    __slots__ = ("_data", "_held", "_held_bytes", "_line")
+    __slots__ = ("_data", "_held", "_held_bytes", "_line", "_most_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._line = bytearray()
         self._data: bytes | None = None
         self._held: list[bytes] = []
         self._held_bytes = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The events that these bytes complete, in order. Raises EngineFailed past MAX_EVENT_BYTES."""
+        """The events that these bytes complete, in order. Raises EngineFailed where one has more than `most_bytes`."""
         cut = data.rfind(b"\n") + 1
         if not cut:
             self._line += data
@@ -73,5 +74,5 @@ class EventData:
         return whole
 
     def _bound(self) -> None:
-        if len(self._line) + len(self._data or b"") + self._held_bytes > MAX_EVENT_BYTES:
-            raise EngineFailed(f"The engine sent an event of more than {MAX_EVENT_BYTES} bytes.")
+        if len(self._line) + len(self._data or b"") + self._held_bytes > self._most_bytes:
+            raise EngineFailed(f"The engine sent an event of more than {self._most_bytes} bytes.")

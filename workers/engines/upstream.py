@@ -5,13 +5,12 @@ import io
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from schemas.catalog import Model
-from schemas.chunks import Delta
 from schemas.errors import EngineFailed, EngineUnavailable, PenstockError, StreamCut
 from workers.engines import openai_errors, setup
 from workers.engines.silence import SilenceWatch
@@ -31,8 +30,12 @@ ANSWER_BYTES: Final = 16 * 1024 * 1024
 """Of an answer that is no stream; vLLM gives every token of a prompt back beside their count."""
 
 
-class Fold(Protocol):
-    """A dialect's stream, from bytes to deltas.
+Gives = TypeVar("Gives")
+Gives_co = TypeVar("Gives_co", covariant=True)
+
+
+class Fold(Protocol[Gives_co]):
+    """A dialect's stream, from bytes to what its engine gives.
 
     `heard` once there was an event, `finished` once every choice has its Finish, `done` once nothing more will come.
     What went wrong stands in `failure`, to be raised after the deltas that came before it.
@@ -45,9 +48,9 @@ class Fold(Protocol):
     @property
     def finished(self) -> bool: ...
 
-    def feed(self, data: bytes) -> list[Delta]: ...
+    def feed(self, data: bytes) -> Sequence[Gives_co]: ...
 
-    def end(self) -> list[Delta]: ...
+    def end(self) -> Sequence[Gives_co]: ...
 
     def cut(self, how: str) -> StreamCut: ...
 
@@ -106,8 +109,8 @@ class Upstream:
         self._responses: set[aiohttp.ClientResponse] = set()
 
     async def stream(
-        self, job_id: str, data: bytes, fold: Fold, headers: Mapping[str, str] | None = None
-    ) -> AsyncGenerator[Sequence[Delta], None]:
+        self, job_id: str, data: bytes, fold: Fold[Gives], headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Sequence[Gives], None]:
         """Posts `data` and yields what `fold` makes of the answer; closing this closes the connection.
 
         `headers` are this request's own. Raises what the refusal means, EngineUnavailable and EngineFailed, and the
@@ -225,7 +228,7 @@ class Upstream:
         body = await _error_body(response)
         raise self._refused(response.status, body, openai_errors.retry_after_s(response.headers, datetime.now(UTC)))
 
-    def _broken(self, watch: SilenceWatch, fold: Fold) -> PenstockError:
+    def _broken(self, watch: SilenceWatch, fold: Fold[Gives]) -> PenstockError:
         if watch.expired:
             return EngineUnavailable(f"The engine of model '{self._model}' was silent for too long.")
         if fold.heard:
