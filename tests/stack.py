@@ -47,6 +47,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "media": (
         *("-m", "workers", "--lane", "embedding.default", "--lane", "embedding.embedded"),
         *("--lane", "speech.default", "--lane", "speech.embedded"),
+        *("--lane", "image.default", "--lane", "image.embedded"),
     ),
     "dispatcher": ("-m", "workers.dispatch"),
     "jobs": ("-m", "workers.jobs_worker"),

@@ -61,6 +61,20 @@ ROWS: Final[list[dict[str, Any]]] = [
         },
         "price": {"usd_per_mchar": 100},
     },
+    {
+        "id": "painter",
+        "modality": "image",
+        "lane": "image.default",
+        "image": {
+            "sizes": ["1024x1024", "512x512"],
+            "max_images": 4,
+            "qualities": ["low", "high"],
+            "backgrounds": ["transparent", "opaque"],
+            "max_partial_images": 2,
+            "max_prompt_chars": 40,
+        },
+        "price": {"usd_per_image": 0.04, "input_usd_per_mtok": 5, "output_usd_per_mtok": 40},
+    },
     {"id": "hasty", "attempts": 2, "timeouts": {"connect_s": 1, "first_chunk_s": 0.5, "silence_s": 0.5}},
 ]
 """Models beside `scripted`, each with one thing of its own."""
