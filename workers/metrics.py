@@ -20,3 +20,4 @@ FIRST_CHUNK = Histogram(
 RUNNING = Gauge("penstock_worker_running_jobs", "Jobs that an engine works on", ["lane"])
 SLOTS = Gauge("penstock_worker_slots", "Jobs that may run at once", ["lane"])
 LAG = Gauge("penstock_worker_lag_messages", "Messages of the lane that no worker has taken", ["lane"])
+STEPS = Histogram("penstock_worker_long_step_seconds", "Steps of long jobs", ["step"], buckets=SECONDS)

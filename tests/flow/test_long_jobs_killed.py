@@ -196,6 +196,18 @@ async def test_redis_may_be_killed_at_any_step(filming: Filming, owner: Owner, s
     assert len(filming.upstream.made) == 1
 
 
+async def test_a_create_answered_while_redis_is_away_is_not_lost(filming: Filming, owner: Owner) -> None:
+    filming.upstream.held = {"create"}
+    video_id = await owner.ask("lost")
+    await filming.upstream.arrived("create")
+    await filming.stack.kill("valkey")
+    filming.upstream.let_go()
+    await until(lambda: filming.stack.log_count("jobs", "settlement_waits"), bool)
+    await filming.stack.start("valkey")
+    await is_whole(owner, video_id)
+    assert len(filming.upstream.forms) == 1
+
+
 async def test_the_log_may_be_killed_before_a_video_is_charged(filming: Filming, owner: Owner) -> None:
     filming.upstream.held = {"content"}
     video_id = await owner.ask("found")

@@ -1,17 +1,20 @@
 """A long job while one step of it is done: held by a lease that is renewed, and let go with what came of it."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from schemas.errors import DeadlineExceeded, PenstockError
+from schemas.errors import DeadlineExceeded, PenstockError, Undecidable
 from schemas.usage import Usage
 from storage.async_jobs import LEASE_MS, AsyncJobs, Claim, tell_of
 from storage.async_record import AsyncJob, Ending, JobFile, JobName, Made, Progress, Step
 
 RENEW_S: Final = LEASE_MS / 1000 / 3
 """Two renewals may be lost before the lease is."""
+
+log = logging.getLogger(__name__)
 
 
 class Held:
@@ -76,8 +79,12 @@ class Held:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEW_S)
-            if not await self._jobs.renew(self.job.name, self._owner):
-                return
+            try:
+                if not await self._jobs.renew(self.job.name, self._owner):
+                    return
+            except Undecidable as failure:
+                # Whether the claim still stands is seen when something is written.
+                log.debug("claim_not_renewed", extra={"job_id": self.job.id, "reason": failure.message})
 
 
 async def expire(jobs: AsyncJobs, job: AsyncJob, now_ms: int) -> None:

@@ -6,6 +6,7 @@ too late: the record says what is to be done, and only who holds the job writes 
 
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -18,9 +19,11 @@ from storage.async_jobs import AsyncJobs, wall_clock_ms
 from storage.async_record import AsyncJob, JobFile, JobName, Made, Progress, RemoteFile, Step
 from storage.expiring import ExpiringObjects
 from storage.objects import Objects
+from workers import metrics
 from workers.job_engine import Failed, JobAsked, JobEngine, Queued, Running, UncertainStart
 from workers.long.held import Held, expire
 from workers.long.pace import poll_ms, retry_ms
+from workers.settle import until_done
 
 STEP_S: Final = 55.0
 """How long a step may take: less than the minute in which its task must be acknowledged."""
@@ -70,6 +73,7 @@ class Steps:
             await expire(self._jobs, held.job, self._now_ms())
             return
         work = {"start": self._start, "poll": self._poll, "store": self._store}[step](held)
+        begun_at = time.monotonic()
         try:
             if not await held.while_held(work, min(self._step_s, left_s), to_its_end=step == "start"):
                 log.info("step_lost", extra={"job_id": name.id, "step": step})
@@ -80,6 +84,8 @@ class Steps:
         except Exception:
             log.exception("step_failed", extra={"job_id": name.id, "step": step})
             await held.fail(InternalError("The platform failed at this job. Nothing is charged."), self._now_ms())
+        finally:
+            metrics.STEPS.labels(step).observe(time.monotonic() - begun_at)
 
     async def cancel(self, name: JobName) -> None:
         """Tells the engine of a job that has ended without it, if it may have it."""
@@ -125,7 +131,8 @@ class Steps:
                 held.at = msgspec.structs.replace(begun, creating=False)
                 raise
         started = Progress(started_at_ms=held.at.started_at_ms, creating=True, handle=handle)
-        if not await held.go_on(started, "poll", poll_ms(0), self._now_ms()):
+        # A handle that is not noted is a job that nobody may find again: Redis is waited for.
+        if not await until_done(lambda: held.go_on(started, "poll", poll_ms(0), self._now_ms())):
             await self._let_go(held.job.name, engine, asked, handle)
 
     async def _let_go(self, name: JobName, engine: JobEngine, asked: JobAsked, handle: str) -> None:
