@@ -49,10 +49,15 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
         *("--lane", "speech.default", "--lane", "speech.embedded"),
         *("--lane", "image.default", "--lane", "image.embedded"),
     ),
+    "builtin": (
+        *("-m", "workers", "--lane", "embedding.embedded"),
+        *("--lane", "speech.embedded", "--lane", "image.embedded"),
+    ),
     "dispatcher": ("-m", "workers.dispatch"),
     "jobs": ("-m", "workers.jobs_worker"),
     "streams": ("-m", "streams"),
     "logdoor": ("-m", "ingress.log_door"),
+    "batches": ("-m", "ingress.batches"),
 }
 
 
@@ -249,6 +254,7 @@ class Stack:
             "PENSTOCK_REUSE_PORT": "1",
             "PENSTOCK_WORKER_NAME": name,
             "PENSTOCK_LOG_DOOR_INSTANCE": name,
+            "PENSTOCK_BATCHES_INSTANCE": name,
             "PENSTOCK_DATA": str(self.folder),
         }
 

@@ -100,7 +100,8 @@ class Acceptor:
         asked = Incoming(key, None, received.headers, bytes(submission.body))
         asking = await until_done(lambda: operation.ask(self._door, asked), self._patience_s)
         if asking.stream:
-            raise UnsupportedParameter("'stream' cannot be true: a result is whole.", param="stream")
+            name = operation.stream_parameter
+            raise UnsupportedParameter(f"A result is whole: '{name}' cannot ask for a stream.", param=name)
         draft = self._draft(received, submission, key, operation, asking)
         claimed = await until_done(lambda: self._claim(draft), self._patience_s)
         match claimed.found:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ingress.answer import fetched
 from ingress.door import Door
 from ingress.log_door.accepting import OVERDUE_MS
 from ingress.log_door.patience import until_done
@@ -106,7 +107,10 @@ class Answerer:
         told = Told(accepted.job_id, accepted.account, accepted.model, accepted.accepted_at_ms, ticket.state)
         try:
             folding = OPERATIONS[ticket.operation].fold(self._door, told)
-            folding.fold.add(chunks)
+            folding.fold.add(await fetched(folding.fetch, chunks))
+            if folding.fold.error is not None:
+                failed = msgspec.structs.replace(end, error=folding.fold.error)
+                return ended(ticket, accepted.job_id, accepted.model, failed, b"")
             body = folding.fold.reply()
         except Exception:
             # One answer that cannot be put together must not keep the others from their producers.

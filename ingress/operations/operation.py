@@ -75,6 +75,8 @@ class Operation(NamedTuple):
     name: str
     ask: Callable[[Door, Incoming], Awaitable[Asking]]
     fold: Callable[[Door, Told], Folding]
+    stream_parameter: str = "stream"
+    """What asks for the answer as it comes."""
 
 
 async def submitted(door: Door, asked: Incoming, operation: str, asking: Asking) -> Submission:

@@ -48,4 +48,4 @@ def fold(_: Door, told: Told) -> Folding:
     return Folding(SpeechFold(told.model, DECODER.decode(told.state)))
 
 
-SPEECH: Final = Operation(ENDPOINT, NAME, ask, fold)
+SPEECH: Final = Operation(ENDPOINT, NAME, ask, fold, stream_parameter="stream_format")

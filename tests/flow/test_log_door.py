@@ -1,6 +1,7 @@
 """Submissions in through Kafka, results out through Kafka: every text operation, as HTTP would answer it."""
 
 import asyncio
+import base64
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -88,6 +89,29 @@ async def test_each_operation_is_answered_as_over_http(
     (charge,) = await stack.charges(account, 1)
     assert (charge.event.job_id, charge.event.usage.output_tokens) == (result["id"], 2)
     await stack.until_free(account)
+
+
+MEDIA: dict[str, dict[str, Any]] = {
+    "/v1/embeddings": {"model": "all-minilm-l6-v2", "input": "The tide comes in."},
+    "/v1/audio/speech": {"model": "piper-en-us-joe", "input": "The tide.", "voice": "joe", "response_format": "wav"},
+    "/v1/images/generations": {"model": "storyboard-image", "prompt": "The tide comes in.", "size": "256x256"},
+}
+
+
+@pytest.mark.parametrize("operation", MEDIA)
+async def test_media_are_answered_too(stack: Stack, producer: Producer, account: str, operation: str) -> None:
+    await stack.start("builtin")
+    told = (await producer.ask(operation, MEDIA[operation])).value
+    assert (told["status"], told["error"]) == (200, None)
+    match operation:
+        case "/v1/embeddings":
+            assert len(told["body"]["data"][0]["embedding"]) == 384
+        case "/v1/audio/speech":
+            assert base64.b64decode(told["body"]["audio"])[:4] == b"RIFF"
+        case _:
+            assert base64.b64decode(told["body"]["data"][0]["b64_json"])[:8] == b"\x89PNG\r\n\x1a\n"
+    (charge,) = await stack.charges(account, 1)
+    assert charge.event.job_id == told["id"]
 
 
 async def test_a_refusal_comes_in_the_operations_own_dialect(producer: Producer) -> None:
