@@ -77,7 +77,7 @@ class Standing(msgspec.Struct, frozen=True):
     """How far a batch is. `total` is None until its input has been read.
 
     Lines below `fed` were queued, or refused, by the `fed_bytes` first bytes of the input; `completed` and `failed`
-    are the lines that have their row.
+    are the lines that have their row. `then` is what a batch that is finalizing comes to.
     """
 
     batch: Batch
@@ -94,6 +94,7 @@ class Standing(msgspec.Struct, frozen=True):
     ended_ms: int | None = None
     output_file: str | None = None
     error_file: str | None = None
+    then: Status | None = None
 
     @property
     def done(self) -> int:

@@ -29,7 +29,6 @@ DUE: Final = "penstock:batches:due"
 LEASE_MS: Final = 6_000
 """For how long a batch waits whose runner died."""
 
-MOST_TAKEN: Final = 16
 KEPT_MS: Final = 30 * 86_400_000
 """How long a batch can be asked for after its end."""
 
@@ -41,8 +40,8 @@ FAULTS_DECODER: Final = msgspec.msgpack.Decoder(tuple[LineFault, ...])
 
 NUMBERS: Final = ("total", "fed", "fed_bytes", "completed", "failed")
 TIMES: Final = ("in_progress_ms", "finalizing_ms", "cancelling_ms", "ended_ms")
-FILES: Final = ("output_file", "error_file")
-FIELDS: Final = ("batch", "status", "faults", *NUMBERS, *TIMES, *FILES)
+NAMES: Final = ("output_file", "error_file", "then")
+FIELDS: Final = ("batch", "status", "faults", *NUMBERS, *TIMES, *NAMES)
 
 NOW: Final = """
 local now = redis.call('TIME')
@@ -196,18 +195,18 @@ class Batches:
         status: Status | None = reply.decode() if reply else None
         return status
 
-    async def take_due(self) -> Sequence[BatchName]:
+    async def take_due(self, most: int) -> Sequence[BatchName]:
         """Batches that somebody must run, left to this caller for LEASE_MS."""
-        return [BatchName.of(member) for member in await self._due.take(MOST_TAKEN, LEASE_MS)]
+        return [BatchName.of(member) for member in await self._due.take(most, LEASE_MS)]
 
     async def hold(self, name: BatchName, owner: str) -> bool:
         """Takes the batch, or holds it on, for LEASE_MS; False when it has ended or is another's."""
         return bool(await self._line.run(HOLD, (_key(name), DUE), owner, LEASE_MS, name.member))
 
-    async def change(self, name: BatchName, owner: str, status: Status, **fields: Argument) -> bool:
-        """Sets fields of a batch that stands at `status` and is the owner's; else False, and nothing is changed."""
+    async def change(self, name: BatchName, owner: str, at: Status, **fields: Argument) -> bool:
+        """Sets fields of a batch that stands at `at` and is the owner's; else False, and nothing is changed."""
         pairs = [each for pair in fields.items() for each in pair]
-        return bool(await self._line.run(CHANGE, (_key(name),), owner, status, *pairs))
+        return bool(await self._line.run(CHANGE, (_key(name),), owner, at, *pairs))
 
     async def end(self, name: BatchName, owner: str, status: Status, fields: Mapping[str, Argument]) -> bool:
         """Ends the batch, once; False when it had ended or is another's."""
@@ -252,9 +251,9 @@ def _read(reply: Reply) -> Standing | None:
     if found["batch"] is None:
         return None
     numbers: dict[str, Any] = {name: int(found[name]) for name in (*NUMBERS, *TIMES) if found[name] is not None}
-    files = {name: found[name].decode() for name in FILES if found[name] is not None}
+    names: dict[str, Any] = {name: found[name].decode() for name in NAMES if found[name] is not None}
     faults = () if found["faults"] is None else FAULTS_DECODER.decode(found["faults"])
-    return Standing(DECODER.decode(found["batch"]), found["status"].decode(), faults=faults, **numbers, **files)
+    return Standing(DECODER.decode(found["batch"]), found["status"].decode(), faults=faults, **numbers, **names)
 
 
 def _key(name: BatchName) -> str:
