@@ -90,7 +90,7 @@ class Model(Row):
     )
     price: PriceRow = PriceRow()
     timeouts: Timeouts = Timeouts()
-    deadline_s: float = Field(default=600, gt=0, description="From acceptance to the job's end")
+    deadline_s: float = Field(default=600, gt=0, le=86_400, description="From acceptance to the job's end")
     fallbacks: tuple[ModelId, ...] = Field(
         default=(), description="Models that answer, in this order, when this one cannot; theirs are not asked in turn"
     )

@@ -10,6 +10,9 @@ from schemas.parameters import Row
 MOST_INPUTS: Final = 2048
 """OpenAI's bound on the inputs of one request for embeddings."""
 
+MOST_KEPT_S: Final = 7 * 86_400
+"""A bucket's lifecycle, which is the same for all rows, deletes what is kept for longer."""
+
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$", description="WIDTHxHEIGHT in pixels")]
 
 
@@ -71,12 +74,12 @@ class VideoRow(Row):
     negative_prompt: bool = False
     seed: bool = False
     max_prompt_chars: int = Field(default=8_000, gt=0)
-    keep_s: float = Field(default=7200, gt=0, description="How long the file stays after completion")
+    keep_s: float = Field(default=7200, gt=0, le=MOST_KEPT_S, description="How long the file stays after completion")
 
 
 class InvokeRow(Row):
     """`results` says whether files that the application made are copied into our storage, or its own URLs given."""
 
     results: Literal["copy", "link"] = "link"
-    keep_s: float = Field(default=7200, gt=0, description="How long copied files stay after completion")
+    keep_s: float = Field(default=7200, gt=0, le=MOST_KEPT_S, description="How long copied files stay after completion")
     max_bytes: int = Field(default=512 * 1024 * 1024, gt=0, description="Of one copied file")

@@ -12,10 +12,11 @@ from storage.s3_client import REGION, S3Failed, code_of, translated
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import LifecycleRuleUnionTypeDef
 
-EXPIRING: Final[Mapping[str, int]] = {"jobs": 2, "media": 1}
+EXPIRING: Final[Mapping[str, int]] = {"idempotent": 2, "jobs": 2, "media": 9, "replies": 9}
 """After how many days S3 itself deletes what lies below these names: the net beneath the list of what is due.
 
-A body below `jobs` is needed until its job's deadline, which may be a day away.
+Each is more than the longest that anything below it is promised: a day until a job's deadline, a day for an answer to be
+asked for again, a week after the end for what a row or a reply in the log keeps.
 """
 
 UPLOAD_DAYS: Final = 1

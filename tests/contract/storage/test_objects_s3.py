@@ -151,11 +151,11 @@ async def test_a_bucket_gets_its_rules_and_keeps_those_of_others(moto: str, buck
     expiring = {rule["Filter"]["Prefix"]: rule.get("Expiration", {}).get("Days") for rule in rules}
     assert expiring == {
         "logs/": 90,
-        **{f"{name}/media/": 1 for name in ("one", "two")},
-        **{f"{name}/jobs/": 2 for name in ("one", "two")},
+        **{f"{name}/{group}/": 2 for name in ("one", "two") for group in ("jobs", "idempotent")},
+        **{f"{name}/{group}/": 9 for name in ("one", "two") for group in ("media", "replies")},
         **{f"{name}/": None for name in ("one", "two")},
     }
-    assert len(rules) == 7
+    assert len(rules) == 11
 
 
 async def test_a_bucket_is_left_alone_where_that_is_said(moto: str, bucket: str) -> None:

@@ -89,7 +89,7 @@ async def test_the_bucket_has_its_rules(objects: Objects, seaweedfs: str) -> Non
         pass
     client = boto3.client("s3", endpoint_url=seaweedfs, region_name="us-east-1")
     rules = client.get_bucket_lifecycle_configuration(Bucket="penstock-tests")["Rules"]
-    assert {"Days": 1} in [rule.get("Expiration") for rule in rules if rule["Filter"]["Prefix"] == "ruled/media/"]
+    assert {"Days": 9} in [rule.get("Expiration") for rule in rules if rule["Filter"]["Prefix"] == "ruled/media/"]
 
 
 async def test_wrong_credentials_are_said_at_the_start(seaweedfs: str, monkeypatch: pytest.MonkeyPatch) -> None:
