@@ -90,6 +90,14 @@ def test_status_shows_each_part_and_its_address(stack: Detached) -> None:
     assert all(runs(part["pid"]) for part in status["parts"])
 
 
+@pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
+def test_a_video_is_made_without_any_setting_up(stack: Detached) -> None:
+    with OpenAI(base_url=stack.base_url, api_key=stack.key, max_retries=0) as client:
+        video = client.videos.create_and_poll(model="storyboard-video", prompt="A heron", poll_interval_ms=100)
+        assert (video.status, video.error) == ("completed", None)
+        assert client.videos.download_content(video.id).read()[4:8] == b"ftyp"
+
+
 def test_only_the_owner_can_read_the_key(stack: Detached) -> None:
     assert (stack.data / "key").stat().st_mode & 0o777 == 0o600
     assert (stack.data / "key").read_text().strip() == stack.key
