@@ -22,7 +22,8 @@ def check_callback(url: str, allowed: Sequence[Network], *, http: bool) -> str:
         raise _refused("holds a name or password; a webhook is known by its signature")
     address = as_address(parts.hostname)
     if address is None:
-        private = not allowed and (parts.hostname.rpartition(".")[2] in HERE or _is_number(parts.hostname))
+        last = parts.hostname.rstrip(".").rpartition(".")[2]
+        private = not allowed and (last in HERE or _is_number(last))
     else:
         private = not may_lead_to(address, allowed)
     if private:
@@ -39,9 +40,8 @@ def _parts(url: str) -> SplitResult | None:
     return parts
 
 
-def _is_number(host: str) -> bool:
-    """Whether resolvers take it for an address, as in 127.1 or 0x7f000001, although it is not written as one."""
-    last = host.rstrip(".").rpartition(".")[2]
+def _is_number(last: str) -> bool:
+    """Whether resolvers take a name that ends so for an address, as they do 127.1 or 0x7f000001."""
     return last.isdecimal() or last.lower().startswith("0x")
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from pydantic import ValidationError
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from ingress.images import Fault, image_fault
@@ -107,16 +107,22 @@ async def _fields(body: bytes, headers: Headers) -> dict[str, Any]:
     except (MultiPartException, KeyError) as fault:
         reason = fault.message if isinstance(fault, MultiPartException) else "it names no boundary."
         raise InvalidRequest(f"The body is not a valid form: {reason}") from fault
+    try:
+        return await _contents(form)
+    finally:
+        await form.close()
+
+
+async def _contents(form: FormData) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
-        if name in fields:
-            raise InvalidValue(f"'{name[:80]}' is given twice.", param=name[:80])
         outer, bracket, inner = name.partition("[")
-        content = await _as_data_uri(value) if isinstance(value, UploadFile) else value
-        if bracket and inner.endswith("]"):
-            fields.setdefault(outer, {})[inner[:-1]] = content
-        else:
-            fields[name] = content
+        inside = bracket and inner.endswith("]")
+        known = fields.setdefault(outer, {}) if inside else fields
+        own = inner[:-1] if inside else name
+        if not isinstance(known, dict) or own in known:
+            raise InvalidValue(f"'{name[:80]}' is given twice.", param=name[:80])
+        known[own] = await _as_data_uri(value) if isinstance(value, UploadFile) else value
     return fields
 
 
