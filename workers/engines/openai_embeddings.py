@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.catalog import Model
 from schemas.chunks import UsageReport
-from schemas.errors import EngineFailed, PenstockError
+from schemas.errors import ContextLengthExceeded, EngineFailed, PenstockError
 from schemas.media import Embed
 from schemas.media_chunks import Vectors
 from schemas.usage import Usage
@@ -107,9 +107,13 @@ class OpenAIEmbeddings:
         return EngineFailed(f"The engine of model '{self._model}' answered with {what}.")
 
     def _refused(self, status: int, body: bytes, retry_after_s: float | None) -> PenstockError:
-        return openai_errors.to_error(
+        error = openai_errors.to_error(
             self._model, status, openai_errors.of_body(body), secret=self._secret, retry_after_s=retry_after_s
         )
+        if isinstance(error, ContextLengthExceeded):
+            # There is nothing else that could be too long; vLLM names no parameter of the caller's (0.32, 2026-11).
+            error.param = error.param or "input"
+        return error
 
 
 def _in_order(data: Sequence[_Embedding]) -> list[_Embedding]:

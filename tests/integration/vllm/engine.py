@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -30,10 +30,13 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_OFFLINE": "1",
 }
-ARGUMENTS: Final[tuple[str, ...]] = (
-    "--served-model-name", NAME, "--host", "127.0.0.1", "--max-model-len", str(CONTEXT_TOKENS),
+SHARED: Final[tuple[str, ...]] = (
+    "--served-model-name", NAME, "--host", "127.0.0.1",
     # Single precision, for equal text however requests are batched; on a CPU the last is a share of memory.
     "--dtype", "float32", "--enforce-eager", "--gpu-memory-utilization", "0.3",
+)  # fmt: skip
+ARGUMENTS: Final[tuple[str, ...]] = (
+    "--max-model-len", str(CONTEXT_TOKENS),
     "--override-generation-config", json.dumps({"temperature": 0}),
     "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
     "--reasoning-parser", "deepseek_v3",
@@ -73,12 +76,20 @@ class VLLM:
 @asynccontextmanager
 async def running_vllm(folder: Path) -> AsyncIterator[VLLM]:
     """One server over a new checkpoint in `folder`, where its log stays."""
-    weights, port = folder / "checkpoint", free_port()
+    weights = folder / "checkpoint"
     program = Path(__file__).with_name("checkpoint.py")
     made = await asyncio.create_subprocess_exec(PYTHON, program, weights, str(CONTEXT_TOKENS))
     assert await made.wait() == 0
+    async with serving(weights, ARGUMENTS, folder / "vllm.log") as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def serving(weights: Path, arguments: Sequence[str], log: Path) -> AsyncIterator[VLLM]:
+    """A server over a checkpoint that there is."""
+    port = free_port()
     command = [str(PYTHON), "-m", "vllm.entrypoints.openai.api_server", "--model", str(weights), "--port", str(port)]
-    child = await Child.spawn("vllm", [*command, *ARGUMENTS], folder / "vllm.log", env=ENVIRONMENT)
+    child = await Child.spawn("vllm", [*command, *SHARED, *arguments], log, env=ENVIRONMENT)
     engine = VLLM(f"http://127.0.0.1:{port}")
     try:
         async with asyncio.timeout(START_S):

@@ -178,6 +178,13 @@ async def test_refusals_and_silence(
     assert "sk-upstream-1" not in raised.value.message
 
 
+async def test_what_is_too_long_is_the_input(upstream: Upstream, engine: OpenAIEmbeddings) -> None:
+    upstream.script(refusal(400, {"message": "long", "param": "input_tokens"}))
+    with pytest.raises(ContextLengthExceeded) as raised:
+        await run(engine)
+    assert raised.value.param == "input"
+
+
 async def test_an_answer_larger_than_it_can_be_is_not_read_to_its_end(
     upstream: Upstream, engine: OpenAIEmbeddings
 ) -> None:
