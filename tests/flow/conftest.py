@@ -80,10 +80,13 @@ ROWS: Final[list[dict[str, Any]]] = [
 """Models beside `scripted`, each with one thing of its own."""
 
 
+FETCHING: Final = {"PENSTOCK_FETCH_NETWORKS": '["127.0.0.1/32"]', "PENSTOCK_FETCH_HTTP": "1"}
+"""What lets a worker fetch from the scripted upstream."""
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def session_stack(tmp_path_factory: pytest.TempPathFactory, kafka_program: KafkaProgram) -> AsyncIterator[Stack]:
-    fetching = {"PENSTOCK_FETCH_NETWORKS": '["127.0.0.1/32"]', "PENSTOCK_FETCH_HTTP": "1"}
-    async with running_stack(tmp_path_factory.mktemp("stack"), kafka_program, rows=ROWS, **fetching) as running:
+    async with running_stack(tmp_path_factory.mktemp("stack"), kafka_program, rows=ROWS, **FETCHING) as running:
         yield running
     for part in ("ingress", "ingress-tight", "worker", "narrow", "embedded", "media", "dispatcher", "jobs", "streams"):
         faults = [line for line in running.log(part).splitlines() if '"exception":' in line or "Traceback" in line]
@@ -143,7 +146,7 @@ async def session_embedded(session_stack: Stack) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def session_media(session_stack: Stack) -> None:
-    await session_stack.start("media")
+    await session_stack.start("media", **FETCHING)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
