@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
+from fastapi import FastAPI
 
 from ingress.app import create_app
 from ingress.door import Door
@@ -22,3 +23,11 @@ async def objects_door(objects: Objects, **settings: Any) -> AsyncIterator[httpx
     door.objects = objects
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(create_app(door)), base_url=URL) as http:
         yield http
+
+
+def app(http: httpx2.AsyncClient) -> FastAPI:
+    """The app behind such a client."""
+    transport = http._transport
+    assert isinstance(transport, httpx2.ASGITransport)
+    assert isinstance(transport.app, FastAPI)
+    return transport.app

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Send
 
 from storage.object_folder import PIECE_BYTES, ObjectFolder
 from storage.signed_urls import UrlSigner
-from tests.objects_door import URL, objects_door
+from tests.objects_door import URL, app, objects_door
 
 KEY = "media/acme/job_1/video.mp4"
 BODY = bytes(range(256)) * 4000
@@ -134,9 +134,7 @@ async def call(http: httpx2.AsyncClient, url: str, receive: Receive, send: Send)
     """The app called as a server does, with a client's ways of one's own."""
     split = urlsplit(url)
     scope = {"type": "http", "method": "GET", "path": split.path, "query_string": split.query.encode(), "headers": []}
-    transport = http._transport
-    assert isinstance(transport, httpx2.ASGITransport)
-    await transport.app(scope, receive, send)  # type: ignore[arg-type]
+    await app(http)(scope, receive, send)
 
 
 async def test_a_client_that_reads_nothing_is_cut(objects: ObjectFolder, url: str) -> None:

@@ -6,7 +6,10 @@ from contextlib import aclosing
 
 import boto3
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
+from ingress.object_answer import object_answer
 from schemas.errors import InvalidValue
 from storage.expiring import DUE, ExpiringObjects
 from storage.line import Line
@@ -14,6 +17,7 @@ from storage.object_storage import open_objects
 from storage.objects import Objects
 from tests.contract.storage.between import Between
 from tests.objects_contract import Fetch, ObjectsContract, large, pieces_of
+from tests.objects_door import app, objects_door
 from tests.s3_server import CREDENTIALS, fetch_anew, running_moto, s3_settings
 
 
@@ -82,6 +86,29 @@ async def test_objects_that_are_due_are_swept_from_a_bucket(redis_url: str, moto
         assert await objects.get("media/acme/job_1/kept.mp4") == b"x"
         assert await expiring.sweep() == 0
     await line.close()
+
+
+async def test_a_door_that_knows_its_caller_serves_a_bucket_s_files_and_the_open_one_does_not(
+    moto: str, bucket: str
+) -> None:
+    body = large()[:1_000_000]
+
+    async def file(request: Request) -> Response:
+        return await object_answer(request, "media/acme/job_1/v.mp4", file_name="v.mp4")
+
+    async with open_objects(s3_settings(moto, f"s3://{bucket}")) as objects, objects_door(objects) as http:
+        app(http).add_route("/file", file)
+        await objects.put("media/acme/job_1/v.mp4", body)
+        whole = await http.get("/file")
+        part = await http.get("/file", headers={"range": "bytes=-300000"})
+        past = await http.get("/file", headers={"range": "bytes=1000000-"})
+        assert (whole.status_code, whole.content, whole.headers["content-type"]) == (200, body, "video/mp4")
+        assert (part.status_code, part.content) == (206, body[-300_000:])
+        assert (past.status_code, past.headers["content-range"]) == (416, "bytes */1000000")
+        signed = await objects.signed_url("media/acme/job_1/v.mp4", 4_000_000_000_000)
+        assert signed.startswith(f"{moto}/{bucket}/media/acme/job_1/v.mp4?")
+        for path in ("media/acme/job_1/v.mp4", f"media/acme/job_1/v.mp4?{signed.partition('?')[2]}"):
+            assert (await http.get(f"/objects/{path}")).status_code == 404
 
 
 async def test_two_prefixes_of_a_bucket_do_not_see_each_other(moto: str, bucket: str) -> None:

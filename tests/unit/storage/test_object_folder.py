@@ -1,5 +1,6 @@
 import asyncio
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -74,6 +75,34 @@ async def test_a_start_deletes_what_dead_processes_left_and_nothing_that_is_writ
         os.utime(drafts / name, (time.time() - age_s,) * 2)
     async with open_objects(StorageSettings(objects=str(folder))):
         assert [path.name for path in drafts.iterdir()] == ["new"]
+
+
+HALF = """
+import asyncio, sys
+from pathlib import Path
+from storage.object_folder import ObjectFolder
+
+async def pieces():
+    yield b"x" * 1_000_000
+    print("half", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(ObjectFolder(Path(sys.argv[1])).put_stream("media/a/j/v.mp4", pieces()))
+"""
+
+
+async def test_of_a_put_whose_process_is_killed_nothing_can_be_read(objects: ObjectFolder, folder: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HALF, str(folder), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"half\n"
+    process.kill()
+    await process.wait()
+    assert len(list((folder / ".drafts").iterdir())) == 1
+    assert await objects.groups("") == []
+    with pytest.raises(FileNotFoundError):
+        await objects.get("media/a/j/v.mp4")
 
 
 async def test_every_process_of_a_folder_signs_alike(folder: Path) -> None:
