@@ -17,6 +17,7 @@ from ingress.limits import LimitReached
 from ingress.metrics import ERRORS
 from ingress.observed import Observed
 from ingress.routes import (
+    async_invoke,
     batches,
     chat,
     completions,
@@ -34,6 +35,7 @@ from ingress.routes import (
 )
 from schemas.errors import ErrorData, InvalidRequest, InvalidValue, PenstockError
 from schemas.wire.anthropic import CountTokensRequest, MessagesRequest
+from schemas.wire.async_invoke import AsyncInvokeRequest
 from schemas.wire.batches import BatchFileRequest, DigitalOceanBatchRequest, OpenAIBatchRequest
 from schemas.wire.openai_chat import ChatCompletionRequest
 from schemas.wire.openai_completions import CompletionRequest
@@ -47,6 +49,7 @@ CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed", 
 """What the framework's own refusals are called."""
 
 BODIES: Final[tuple[type[BaseModel], ...]] = (
+    AsyncInvokeRequest,
     BatchFileRequest,
     ChatCompletionRequest,
     CompletionRequest,
@@ -102,6 +105,7 @@ def create_app(door: Door) -> FastAPI:
         images,
         speech,
         videos,
+        async_invoke,
         files,
         batches,
         objects,

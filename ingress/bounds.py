@@ -12,11 +12,11 @@ HERE: Final = frozenset({"include_usage"})
 """Of the options of a stream."""
 
 
-def check_endpoint(model: Model, endpoint: str) -> None:
+def check_endpoint(model: Model, endpoint: str, param: str = "model") -> None:
     """Return if the model is served at `endpoint`; else raise InvalidValue, saying where it is."""
     if endpoint not in model.endpoints:
         served = ", ".join(model.endpoints) or "no endpoint"
-        raise InvalidValue(f"The model '{model.id}' is not served at {endpoint}, but at {served}.", param="model")
+        raise InvalidValue(f"The model '{model.id}' is not served at {endpoint}, but at {served}.", param=param)
 
 
 def check_output_tokens(model: Model, name: str, asked: int | None) -> None:

@@ -216,13 +216,13 @@ class Catalog:
     def __iter__(self) -> Iterator[Model]:
         return iter(self._rows.values())
 
-    def find(self, name: str) -> Model:
-        """The row with this id or alias. Raises ModelNotFound."""
+    def find(self, name: str, param: str = "model") -> Model:
+        """The row with this id or alias, which stands in `param`. Raises ModelNotFound."""
         try:
             return self._names[name]
         except KeyError:
             raise ModelNotFound(
-                f"The model '{name}' does not exist. GET /v1/models lists those that do.", param="model"
+                f"The model '{name}' does not exist. GET /v1/models lists those that do.", param=param
             ) from None
 
     def id_of(self, name: str) -> str:

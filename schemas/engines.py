@@ -98,5 +98,5 @@ ENGINES: Final[Mapping[EngineName, Engine]] = {
     "minilm": Engine(modalities=frozenset({"embedding"})),
     "piper": Engine(modalities=frozenset({"speech"})),
     "storyboard": Engine(modalities=frozenset({"image", "video"})),
-    "fal": Engine(remote=True, base_url="https://queue.fal.run", modalities=frozenset({"image", "video", "invoke"})),
+    "fal": Engine(remote=True, base_url="https://queue.fal.run", modalities=frozenset({"video", "invoke"})),
 }

@@ -6,7 +6,8 @@ what is asked. A redirect is a URL like the first. No proxy, no cookies, no cred
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 import aiohttp
@@ -14,13 +15,14 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from schemas.addresses import Network, as_address, may_lead_to
-from schemas.errors import BodyTooLarge, InvalidRequest
+from schemas.errors import BodyTooLarge, EngineUnavailable, InvalidRequest
 
 MAX_REDIRECTS: Final = 3
 AT_ONCE: Final = 16
 """Fetches of one worker at a time; each may hold a whole image."""
 
 CONNECT_S: Final = 5.0
+PIECE_BYTES: Final = 256 * 1024
 SHOWN: Final = 200
 """Characters of a URL that an error repeats."""
 
@@ -42,12 +44,34 @@ class Fetcher:
         shown = url if len(url) <= SHOWN else url[:SHOWN] + "…"
         async with self._turns:
             try:
-                async with asyncio.timeout(self._limit_s):
-                    return await self._follow(url, shown, most_bytes)
+                async with asyncio.timeout(self._limit_s), self._found(url, shown) as response:
+                    return await _body(response, shown, most_bytes)
             except TimeoutError as exc:
                 raise InvalidRequest(f"'{shown}' could not be fetched within {self._limit_s:g} s.") from exc
             except (aiohttp.ClientError, OSError, ValueError) as exc:
                 raise InvalidRequest(f"'{shown}' could not be fetched.") from exc
+
+    async def read(self, url: str, most_bytes: int) -> AsyncGenerator[bytes, None]:
+        """The body piece by piece, however long it takes as long as some of it comes within the limit. Raises as `get`.
+
+        What breaks off raises EngineUnavailable: it may be asked for again.
+        """
+        shown = url if len(url) <= SHOWN else url[:SHOWN] + "…"
+        size_bytes = 0
+        try:
+            async with self._found(url, shown) as response:
+                pieces = response.content.iter_chunked(PIECE_BYTES)
+                while True:
+                    async with asyncio.timeout(self._limit_s):
+                        piece = await anext(pieces, b"")
+                    if not piece:
+                        return
+                    size_bytes += len(piece)
+                    if size_bytes > most_bytes:
+                        raise BodyTooLarge(f"What '{shown}' leads to is larger than {most_bytes} bytes.")
+                    yield piece
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:
+            raise EngineUnavailable(f"'{shown}' could not be fetched, or not to its end.") from exc
 
     def check(self, url: str) -> URL:
         """The URL, if it may be asked as far as it tells by itself. Raises InvalidRequest."""
@@ -69,7 +93,8 @@ class Fetcher:
         if self._session is not None:
             await self._session.close()
 
-    async def _follow(self, url: str, shown: str, most_bytes: int) -> bytes:
+    @asynccontextmanager
+    async def _found(self, url: str, shown: str) -> AsyncGenerator[aiohttp.ClientResponse, None]:
         session = self._session = self._session or self._open()
         for _ in range(MAX_REDIRECTS + 1):
             target = self.check(url)
@@ -80,7 +105,8 @@ class Fetcher:
                     continue
                 if response.status != 200:
                     raise InvalidRequest(f"'{shown}' could not be fetched: its server answered {response.status}.")
-                return await _body(response, shown, most_bytes)
+                yield response
+                return
         raise InvalidRequest(f"'{shown}' could not be fetched: it is redirected more than {MAX_REDIRECTS} times.")
 
     def _open(self) -> aiohttp.ClientSession:

@@ -15,6 +15,8 @@ Constructor = Callable[[Model, str | None], JobEngine]
 _ENGINES: Final[Mapping[tuple[EngineName, Modality], str]] = {
     ("storyboard", "video"): "workers.engines.storyboard_video:StoryboardVideo",
     ("openai_compatible", "video"): "workers.engines.openai_videos:OpenAIVideos",
+    ("fal", "video"): "workers.engines.fal:Fal",
+    ("fal", "invoke"): "workers.engines.fal:Fal",
 }
 
 LONG: Final[frozenset[Modality]] = frozenset({"video", "invoke"})

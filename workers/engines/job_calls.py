@@ -1,7 +1,7 @@
 """Short calls to a provider that keeps jobs, and its files as streams: what engines of long work have in common."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -33,7 +33,13 @@ class Answer(NamedTuple):
 class JobCalls:
     """One row's address over one pool of connections. Errors are told without the secret."""
 
-    def __init__(self, model: Model, headers: Mapping[str, str], secret: str | None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        headers: Mapping[str, str],
+        secret: str | None,
+        read_refusal: Callable[[bytes], openai_errors.Refusal] = openai_errors.of_body,
+    ) -> None:
         self._model = model.id
         self._base = URL(str(model.base_url))
         if self._base.user is not None or self._base.password is not None:
@@ -41,6 +47,7 @@ class JobCalls:
         self._timeouts = model.timeouts
         self._headers = {"User-Agent": "penstock", "Accept-Encoding": "identity", **headers}
         self._secret = secret
+        self._read_refusal = read_refusal
         self._session: aiohttp.ClientSession | None = None
 
     def url(self, path: str, **query: str) -> URL:
@@ -94,7 +101,7 @@ class JobCalls:
         return openai_errors.to_error(
             self._model,
             answer.status,
-            openai_errors.of_body(answer.body),
+            self._read_refusal(answer.body),
             secret=self._secret,
             retry_after_s=openai_errors.retry_after_s(answer.headers, datetime.now(UTC)),
         )
