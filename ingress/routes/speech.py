@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -17,10 +18,14 @@ from ingress.translate.openai_speech import CONTENT_TYPES, SpeechStreamWriter
 
 router = APIRouter()
 
+SOUNDS: Final[dict[str, Any]] = {kind: {} for kind in (*CONTENT_TYPES.values(), "text/event-stream")}
+
 
 @router.post(
     ENDPOINT,
     summary="Speak a text, as the bytes of a sound or as a stream of events",
+    response_class=Response,
+    responses={200: {"description": "The sound", "content": SOUNDS}},
     openapi_extra={
         "requestBody": {
             "required": True,
