@@ -62,7 +62,7 @@ class Result(msgspec.Struct, frozen=True):
     idempotency_key: str | None = None
     body: Annotated[
         msgspec.Raw, Meta(description="What HTTP would have answered, an error in the operation's own dialect too.")
-    ] = NO_BODY
+    ] = msgspec.field(default_factory=lambda: NO_BODY)
     body_url: Annotated[
         str | None, Meta(description="Where a body lies that is too large for a message, for a day; `body` is null.")
     ] = None

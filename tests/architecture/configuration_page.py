@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings
 
+from ingress.batches.settings import BatchSettings
+from ingress.log_door.settings import LogDoorSettings
 from ingress.settings import IngressSettings
 from storage.settings import ObserveSettings, StorageSettings
 from storage.settings_help import variables
@@ -18,6 +20,8 @@ SECTIONS: list[tuple[str, type[BaseSettings]]] = [
     ("Every part: where bytes rest", StorageSettings),
     ("Every part: what it tells about itself", ObserveSettings),
     ("Ingress", IngressSettings),
+    ("Log door", LogDoorSettings),
+    ("Batches", BatchSettings),
     ("Worker", WorkerSettings),
     ("Dispatcher and jobs worker", LongSettings),
     ("Dispatcher: webhooks", WebhookSettings),
@@ -26,9 +30,9 @@ SECTIONS: list[tuple[str, type[BaseSettings]]] = [
 
 HEAD = """# Configuration
 
-`penstock up` sets what its parts need. A part that runs alone (`penstock ingress`, `penstock worker --lane
-text.default`, `penstock dispatcher --lane video.default`, `penstock jobs-worker`, `penstock streams`) reads these
-environment variables; `--help` of each lists its own. Lists are written as JSON.
+`penstock up` sets what its parts need. A part that runs alone (`penstock ingress`, `penstock log-door`,
+`penstock worker --lane text.default`, `penstock dispatcher --lane video.default`, `penstock jobs-worker`,
+`penstock streams`) reads these environment variables; `--help` of each lists its own. Lists are written as JSON.
 """
 
 
