@@ -27,6 +27,7 @@ class Program:
 PARTS: Final = (
     Program("ingress", "ingress", "Run one ingress alone, with the addresses of outside servers."),
     Program("log-door", "ingress.log_door", "Run one of the log's doors alone: submissions and results through Kafka."),
+    Program("batches", "ingress.batches", "Run one of the runners of batches alone."),
     Program("worker", "workers", "Run one worker alone: penstock worker --lane text.default."),
     Program("dispatcher", "workers.dispatch", "Run one dispatcher alone: penstock dispatcher --lane video.default."),
     Program("jobs-worker", "workers.jobs_worker", "Run one worker of long jobs' steps alone."),

@@ -114,6 +114,13 @@ class Stack:
                 "submissions through Kafka",
             ),
             self._part(
+                "batches",
+                ["-m", "ingress.batches"],
+                Stage.WORK,
+                {"PENSTOCK_BATCHES_INSTANCE": "batches"},
+                "batches, through their lanes",
+            ),
+            self._part(
                 "streams", ["-m", "streams"], Stage.WORK, {"PENSTOCK_STREAMS_INSTANCE": "streams"}, "usage to ledger"
             ),
         ]

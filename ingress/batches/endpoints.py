@@ -6,13 +6,14 @@ from typing import Final
 from ingress.operations.chat import CHAT
 from ingress.operations.completions import COMPLETIONS
 from ingress.operations.embeddings import EMBEDDINGS
+from ingress.operations.images import IMAGES
 from ingress.operations.messages import MESSAGES
 from ingress.operations.operation import Operation
 from ingress.operations.responses import RESPONSES
 from schemas.errors import InvalidValue
 
 BATCHED: Final[Mapping[str, Operation]] = {
-    each.path: each for each in (CHAT, COMPLETIONS, MESSAGES, RESPONSES, EMBEDDINGS)
+    each.path: each for each in (CHAT, COMPLETIONS, MESSAGES, RESPONSES, EMBEDDINGS, IMAGES)
 }
 
 

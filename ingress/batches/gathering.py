@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ingress.answer import fetched
 from ingress.batches.answers import Named, Row, answered, refused, stopped
 from ingress.batches.endpoints import BATCHED
 from ingress.batches.segments import KEPT_MS, Segments
@@ -69,7 +70,9 @@ class Gatherer:
         told = Told(accepted.job_id, accepted.account, accepted.model, accepted.accepted_at_ms, place.state)
         try:
             folding = BATCHED[place.operation].fold(self._door, told)
-            folding.fold.add(chunks)
+            folding.fold.add(await fetched(folding.fetch, chunks))
+            if folding.fold.error is not None:
+                return refused(named, accepted.job_id, place.operation, folding.fold.error)
             body = folding.fold.reply()
         except Exception:
             # One answer that cannot be put together must not keep the others from their files.
