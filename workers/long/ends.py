@@ -1,7 +1,7 @@
 """After a long job's end: everybody who must know of it is told, as often as it takes."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from schemas.errors import Undecidable
@@ -50,52 +50,72 @@ class Ends:
         self._objects = objects
         self._expiring = expiring
         self._cancel = cancel
+        # The log last, for it may be away for longest.
+        self._tell: Mapping[Todo, Callable[[Due, Ending], Awaitable[None]]] = {
+            "limits": self._tell_limits,
+            "files": self._tell_files,
+            "body": self._tell_body,
+            "webhook": self._tell_webhook,
+            "engine": self._tell_engine,
+            "usage": self._tell_usage,
+        }
 
     async def tell(self, due: Due) -> None:
-        job, ending = due.job, due.job.ending
-        assert ending is not None, job.id
-        if "usage" in due.todo:
-            event = EVENT_ENCODER.encode(usage_event(job, ending))
-            await self._producer.publish(USAGE, event, key=job.account.encode())
-            await self._told(job, "usage")
-            metrics.JOBS.labels(job.lane, job.model, ending.end).inc()
-            if ending.end != "completed":
-                fields = {"job_id": job.id, "account": job.account, "model": job.model, "end": ending.end}
-                log.info("job_ended", extra={**fields, "code": ending.error.code if ending.error else None})
-        if "limits" in due.todo:
-            used = ending.usage.input_tokens + ending.usage.output_tokens
-            await self._limits.settle(job.scopes, job.id, job.reserved_tokens - used)
-            await self._told(job, "limits")
-        if "files" in due.todo:
-            await self._let_files_go(job, ending, due.deleted)
-            await self._told(job, "files")
-        if "body" in due.todo:
-            if isinstance(job.work, Stored):
-                await self._delete(self._objects.delete, job.work.key)
-            await self._told(job, "body")
-        if "webhook" in due.todo:
-            await self._webhooks.note(job.name.member, ending.ended_at_ms)
-            await self._told(job, "webhook")
-        if "engine" in due.todo:
-            # Stays noted until the step is done: it is sent again while it is not.
-            await self._cancel(job.name)
+        """Tells all that is to be told, and what cannot be told now, the next time."""
+        ending = due.job.ending
+        assert ending is not None, due.job.id
+        waits: list[Undecidable] = []
+        for todo, tell in self._tell.items():
+            if todo in due.todo:
+                try:
+                    await tell(due, ending)
+                except Undecidable as failure:
+                    waits.append(failure)
+        if waits:
+            raise waits[0]
 
-    async def _let_files_go(self, job: AsyncJob, ending: Ending, deleted: bool) -> None:
+    async def _tell_limits(self, due: Due, ending: Ending) -> None:
+        job, used = due.job, ending.usage.input_tokens + ending.usage.output_tokens
+        await self._limits.settle(job.scopes, job.id, job.reserved_tokens - used)
+        await self._jobs.told(job.name, "limits")
+
+    async def _tell_files(self, due: Due, ending: Ending) -> None:
         """Has the job's files deleted when they expire, or at once where nobody may fetch them."""
-        if deleted or not ending.files:
-            await self._delete(self._objects.delete_group, media_group(job))
-            return
-        for file in ending.files:
-            await self._expiring.expire(file.key, ending.expires_at_ms or ending.ended_at_ms)
+        if due.deleted or not ending.files:
+            await self._delete(self._objects.delete_group, media_group(due.job))
+        else:
+            for file in ending.files:
+                await self._expiring.expire(file.key, ending.expires_at_ms or ending.ended_at_ms)
+        await self._jobs.told(due.job.name, "files")
+
+    async def _tell_body(self, due: Due, ending: Ending) -> None:
+        if isinstance(due.job.work, Stored):
+            await self._delete(self._objects.delete, due.job.work.key)
+        await self._jobs.told(due.job.name, "body")
+
+    async def _tell_webhook(self, due: Due, ending: Ending) -> None:
+        await self._webhooks.note(due.job.name.member, ending.ended_at_ms)
+        await self._jobs.told(due.job.name, "webhook")
+
+    async def _tell_engine(self, due: Due, ending: Ending) -> None:
+        """Stays noted until the step is done: it is sent again while it is not."""
+        await self._cancel(due.job.name)
+
+    async def _tell_usage(self, due: Due, ending: Ending) -> None:
+        job = due.job
+        event = EVENT_ENCODER.encode(usage_event(job, ending))
+        await self._producer.publish(USAGE, event, key=job.account.encode())
+        await self._jobs.told(job.name, "usage")
+        metrics.JOBS.labels(job.lane, job.model, ending.end).inc()
+        if ending.end != "completed":
+            fields = {"job_id": job.id, "account": job.account, "model": job.model, "end": ending.end}
+            log.info("job_ended", extra={**fields, "code": ending.error.code if ending.error else None})
 
     async def _delete(self, delete: Callable[[str], Awaitable[None]], what: str) -> None:
         try:
             await delete(what)
         except OSError as failure:
             raise Undecidable(f"The object storage is out of reach: {failure}") from failure
-
-    async def _told(self, job: AsyncJob, todo: Todo) -> None:
-        await self._jobs.told(job.name, todo)
 
 
 def usage_event(job: AsyncJob, ending: Ending) -> UsageEvent:

@@ -36,29 +36,40 @@ class Sweep:
         self._send = send
         self._keep_ms = keep_ms
         self._now_ms = now_ms
+        self._late: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Sweeps for ever; while a store is out of reach, what is due waits."""
         while True:
             looked = 0
             try:
-                looked = await self.once()
+                looked = await self.once(within_s=TICK_S)
             except Undecidable as failure:
                 log.debug("sweep_waits", extra={"reason": failure.message})
             await asyncio.sleep(0 if looked else TICK_S)
 
-    async def once(self) -> int:
-        """Looks at what is due, and says at how many. Raises Undecidable."""
+    async def once(self, *, within_s: float | None = None) -> int:
+        """Looks at what is due, and says at how many. Raises Undecidable.
+
+        What takes longer than `within_s`, as telling a log that is away does, goes on and keeps nobody else waiting.
+        """
         names = await self._jobs.take_due()
-        for name in names:
-            try:
-                await self._look_at(name)
-            except PenstockError as failure:
-                log.warning("job_waits", extra={"job_id": name.id, "reason": failure.message})
-            except Exception:
-                # One record that cannot be read must not keep the others from it.
-                log.exception("job_not_looked_at", extra={"job_id": name.id})
+        if names:
+            looks = {asyncio.create_task(self._safely_look_at(name)) for name in names}
+            _, late = await asyncio.wait(looks, timeout=within_s)
+            self._late |= late
+            for look in late:
+                look.add_done_callback(self._late.discard)
         return len(names)
+
+    async def _safely_look_at(self, name: JobName) -> None:
+        try:
+            await self._look_at(name)
+        except PenstockError as failure:
+            log.warning("job_waits", extra={"job_id": name.id, "reason": failure.message})
+        except Exception:
+            # One record that cannot be read must not keep the others from it.
+            log.exception("job_not_looked_at", extra={"job_id": name.id})
 
     async def _look_at(self, name: JobName) -> None:
         due = await self._jobs.look(name)

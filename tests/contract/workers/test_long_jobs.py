@@ -97,12 +97,28 @@ class Log:
     def __init__(self) -> None:
         self.published: list[bytes] = []
         self.failures: list[PenstockError] = []
+        self.heard = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def publish(self, topic: str, value: bytes, *, key: bytes | None = None) -> None:
         assert topic == USAGE
+        await self.answers.wait()
         if self.failures:
             raise self.failures.pop(0)
         self.published.append(value)
+        self.heard.set()
+
+
+class Folder(ObjectFolder):
+    """A folder that a test takes away for a while."""
+
+    away = False
+
+    async def delete_group(self, prefix: str) -> None:
+        if self.away:
+            raise OSError("the folder is away")
+        await super().delete_group(prefix)
 
 
 class Platform:
@@ -113,7 +129,7 @@ class Platform:
         self.now_ms = NOW_MS
         self.engine = Engine()
         self.log = Log()
-        self.objects = ObjectFolder(folder, UrlSigner("http://127.0.0.1", b"x" * 32))
+        self.objects = Folder(folder, UrlSigner("http://127.0.0.1", b"x" * 32))
         self.expiring = ExpiringObjects(line, self.objects)
         self.limits = LimitStore(line)
         self.jobs = AsyncJobs(line, now_ms=self.clock)
@@ -399,9 +415,35 @@ async def test_an_end_is_told_again_until_the_log_has_it(platform: Platform) -> 
         await platform.do(step, job)
     for _ in range(2):
         await platform.look(job)
-        assert await platform.slots_held(job) == 1
+        assert (len(platform.log.published), await platform.slots_held(job)) == (0, 0)
     await platform.look(job)
-    assert (len(platform.log.published), await platform.slots_held(job)) == (1, 0)
+    assert len(platform.log.published) == 1
+
+
+async def test_a_charge_does_not_wait_for_object_storage(platform: Platform) -> None:
+    platform.objects.away = True
+    job = await platform.accept()
+    await platform.jobs.cancel(job)
+    await platform.look(job)
+    assert len(platform.log.published) == 1
+    platform.objects.away = False
+    await platform.look(job)
+    due = await platform.jobs.look(job.name)
+    assert due is not None
+    assert due.todo == frozenset()
+    assert len(platform.log.published) == 1
+
+
+async def test_a_log_that_does_not_answer_keeps_no_other_job_waiting(platform: Platform) -> None:
+    platform.log.answers.clear()
+    ended, other = await platform.accept(), await platform.accept()
+    await platform.jobs.cancel(ended)
+    await platform.line.call("ZADD", DUE, 0, other.name.member)
+    assert await platform.sweep.once(within_s=0.2) == 2
+    assert platform.sent == [("start", other.name)]
+    platform.log.answers.set()
+    async with asyncio.timeout(5):
+        await platform.log.heard.wait()
 
 
 async def test_the_sweep_sends_what_is_due_and_was_lost(platform: Platform) -> None:
