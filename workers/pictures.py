@@ -8,7 +8,7 @@ from schemas.chunks import Delta, UsageReport
 from schemas.errors import EngineFailed, InvalidRequest, Undecidable
 from schemas.images import HEAD_BYTES, image_type
 from schemas.jobs import Job
-from schemas.logged import LOG_CHANNEL
+from schemas.logged import topic_of
 from schemas.media import Draw
 from schemas.media_chunks import Picture
 from storage.expiring import ExpiringObjects
@@ -31,7 +31,7 @@ class Deposits:
         self._fetcher = fetcher
 
     def of(self, engine: ImageEngine, job: Job) -> "Depositing":
-        kept_ms = LOGGED_MS if job.reply_to == LOG_CHANNEL else ANSWERED_MS
+        kept_ms = ANSWERED_MS if topic_of(job.reply_to) is None else LOGGED_MS
         return Depositing(engine, self._objects, self._fetcher, job, job.deadline_ms + kept_ms)
 
 

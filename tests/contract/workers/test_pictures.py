@@ -11,7 +11,7 @@ import pytest
 from schemas.chunks import Delta, UsageReport
 from schemas.errors import EngineFailed, Undecidable
 from schemas.jobs import Job
-from schemas.logged import LOG_CHANNEL
+from schemas.logged import BATCH_CHANNEL, LOG_CHANNEL
 from schemas.media import Draw
 from schemas.media_chunks import Picture
 from schemas.usage import Price, Usage
@@ -113,10 +113,11 @@ async def test_pictures_rest_in_object_storage_before_anybody_hears_of_them(
         assert await due_ms(line, key) == DEADLINE_MS + ANSWERED_MS
 
 
+@pytest.mark.parametrize("channel", [LOG_CHANNEL, BATCH_CHANNEL])
 async def test_what_is_answered_through_the_log_is_there_as_long_as_the_log_may_take(
-    deposits: Deposits, line: Line
+    deposits: Deposits, line: Line, channel: str
 ) -> None:
-    await given(deposits, [Drawn(0, b"whole", "image/png")], reply_to=LOG_CHANNEL)
+    await given(deposits, [Drawn(0, b"whole", "image/png")], reply_to=channel)
     assert await due_ms(line, "media/acme/job_1/0.png") == DEADLINE_MS + KEPT_MS
 
 
