@@ -56,7 +56,10 @@ def poll_headers(job: AsyncJob, now_ms: int) -> dict[str, str]:
 
 
 def followed(door: Door, job: AsyncJob, kind: str, view: View) -> Response:
-    """A stream of events `{kind}.{status}`, each with the job as it stands then, up to the one that is its end."""
+    """A stream of events `{kind}.{status}`, each with the job as it stands then, up to the one that is its end.
+
+    A job that is deleted meanwhile ends as `{kind}.deleted`.
+    """
     return StreamingResponse(_events(door, job, kind, view), media_type="text/event-stream", headers=EVENT_STREAM)
 
 
@@ -67,6 +70,9 @@ async def _events(door: Door, job: AsyncJob, kind: str, view: View) -> AsyncGene
             try:
                 job = await _surely_now(door, job)
                 seen = await view(job)
+            except NotFound:
+                yield _event(f"{kind}.deleted", {"id": told.get("id"), "deleted": True})
+                return
             except (PenstockError, OSError) as failure:
                 # A stream that just stopped would look like a job that goes on.
                 yield _event("error", {"error": _error(failure)})

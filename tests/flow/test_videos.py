@@ -1,6 +1,7 @@
 """Videos, by the official client and by hand: made, polled, waited for, watched, listed, fetched and deleted."""
 
 import asyncio
+import contextlib
 import io
 import json
 import time
@@ -14,6 +15,7 @@ import openai
 import pytest
 import pytest_asyncio
 from PIL import Image
+from redis.asyncio import Redis
 
 from storage.keys import NewKey
 from storage.local.kafka_program import KafkaProgram
@@ -292,6 +294,28 @@ async def test_events_up_to_the_end(http: httpx2.AsyncClient) -> None:
     assert [name for name, _ in events].count("video.completed") == 1
 
 
+async def test_whoever_watches_hears_of_the_deletion(http: httpx2.AsyncClient) -> None:
+    video = (await http.post("/v1/videos", json={**ASKED, "model": "silent-video"})).json()["id"]
+    async with http.stream("GET", f"/v1/videos/{video}/events") as stream:
+        lines = stream.aiter_lines()
+        assert (await anext(lines)).startswith("event: video.")
+        await http.delete(f"/v1/videos/{video}")
+        names = [line.removeprefix("event: ") async for line in lines if line.startswith("event: ")]
+    assert names[-1] in {"video.cancelled", "video.deleted"}
+
+
+async def test_a_silent_stream_is_kept_alive(videos: Stack, owner: NewKey) -> None:
+    url = await videos.start_door("ingress-pinging", PENSTOCK_PING_S="0.2")
+    async with videos.client(owner.secret, url) as http:
+        video = (await http.post("/v1/videos", json={**ASKED, "model": "silent-video"})).json()["id"]
+        async with http.stream("GET", f"/v1/videos/{video}/events") as stream:
+            async for line in stream.aiter_lines():
+                if line == ": ping":
+                    break
+        await http.delete(f"/v1/videos/{video}")
+    await videos.stop("ingress-pinging")
+
+
 async def test_files_expire(http: httpx2.AsyncClient) -> None:
     video = (await made(http, model="brief-video"))["id"]
 
@@ -311,3 +335,25 @@ async def test_a_key_makes_one_video(videos: Stack, http: httpx2.AsyncClient) ->
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert len((await http.get("/v1/videos")).json()["data"]) == 1
+
+
+async def test_an_ingress_that_dies_while_it_accepts_makes_one_video(videos: Stack, owner: NewKey) -> None:
+    """Whatever it had done by then: its record, its envelope, or all but the answer."""
+    url = await videos.start_door("ingress-2")
+    name = {"idempotency-key": "once"}
+    async with videos.client(owner.secret, url) as dying, videos.client(owner.secret) as http:
+        asking = asyncio.create_task(dying.post("/v1/videos", json=ASKED, headers=name))
+        # By the claim, which is made before all else.
+        async with Redis.from_url(videos.redis_url) as redis:
+            claimed = f"penstock:idempotent:{{{owner.key.account}}}:*"
+            await until(lambda: redis.keys(claimed), bool)
+        await videos.kill("ingress-2")
+        with contextlib.suppress(httpx2.TransportError):
+            await asking
+        answer = await http.post("/v1/videos", json=ASKED, headers=name)
+        assert answer.status_code == 202
+        ended = await http.get(f"/v1/videos/{answer.json()['id']}", params={"wait": 30})
+        assert ended.json()["status"] == "completed"
+        assert [each["id"] for each in (await http.get("/v1/videos")).json()["data"]] == [answer.json()["id"]]
+    assert len(await videos.charges(owner.key.account, 1)) == 1
+    await videos.until_free(owner.key.account)

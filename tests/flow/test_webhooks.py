@@ -1,5 +1,6 @@
 """Webhooks: a long job's end, told at its caller's URL, signed, again and again until it is heard."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,10 +15,14 @@ from storage.database import Database
 from storage.keys import NewKey
 from storage.local.kafka_program import KafkaProgram
 from storage.webhook_secrets import WebhookSecrets
+from tests.flow.command_line import json_of
 from tests.receiver import Call, Receiver
 from tests.stack import Stack, running_stack, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning"),
+]
 
 VIDEO = {"sizes": ["160x96"], "seconds": {"min": 0.5, "max": 5}, "default_seconds": 0.5, "fps": [4], "default_fps": 4}
 BASE = {"modality": "video", "context_tokens": 0, "max_output_tokens": 0, "video": VIDEO, "price": {}}
@@ -141,6 +146,20 @@ async def test_a_new_secret_signs_beside_the_old_one(hooked: Stack, owner: NewKe
     call = await receiver.called(1)
     verify(call, new)
     verify(call, old)
+
+
+async def test_the_command_line_hands_secrets_out(hooked: Stack, account: str) -> None:
+    at = ("--account", account, "--database", hooked.database_url)
+    shown = await asyncio.to_thread(json_of, "webhooks", "secret", *at)
+    assert shown == {"account": account, "secrets": list(await signing(hooked, account))}
+    renewed = await asyncio.to_thread(json_of, "webhooks", "rotate", *at)
+    assert await signing(hooked, account) == (renewed["secret"], shown["secrets"][0])
+
+
+async def test_a_form_may_name_a_webhook_too(hooked: Stack, owner: NewKey, receiver: Receiver) -> None:
+    async with openai.AsyncOpenAI(base_url=hooked.base_url, api_key=owner.secret) as client:
+        video = await client.videos.create(model="tiny-video", prompt="A dam", extra_body={"webhook_url": receiver.url})
+    assert json.loads((await receiver.called(1)).body)["data"]["id"] == video.id
 
 
 async def test_a_dispatcher_that_dies_loses_no_webhook(hooked: Stack, owner: NewKey) -> None:
