@@ -13,6 +13,7 @@ from starlette.requests import Request
 from ingress import metrics
 from ingress.auth import KeyCache, authorize, credential
 from ingress.background import Background
+from ingress.fal_signature import FalSignature
 from ingress.gap import MissedEnds
 from ingress.key_names import named_by_id
 from ingress.lanes import LaneBoard
@@ -78,6 +79,7 @@ class Door:
     thinking: ThinkingStore
     jobs: AsyncJobs
     views: Views
+    fal_signature: FalSignature
     idempotent: IdempotentRequests
     expiring: ExpiringObjects
     files: Files
@@ -209,6 +211,7 @@ class Door:
         self.thinking = ThinkingStore(line)
         self.jobs = AsyncJobs(line)
         self.views = Views(objects)
+        self.fal_signature = FalSignature(self.settings.fal_keys)
         self.idempotent = IdempotentRequests(line)
         self.expiring = ExpiringObjects(line, objects)
         self.files = Files(line)

@@ -46,6 +46,10 @@ class IngressSettings(BaseSettings):
     webhook_networks: list[IPvAnyNetwork] = Field(
         [], description="Networks, beside the public Internet, that callers' webhooks may be in"
     )
+    fal_keys: str = Field(
+        "https://rest.alpha.fal.ai/.well-known/jwks.json",
+        description="Where the keys lie that fal signs its webhooks with; from fal's documentation",
+    )
     webhook_http: bool = Field(False, description="Call webhooks without TLS too")
     drain_s: float = Field(8, ge=0, description="How long a stopping ingress waits for its open requests")
 

@@ -119,6 +119,14 @@ return 1
 """
 )
 
+HASTEN: Final = Script("""
+local record = redis.call('HMGET', KEYS[1], 'end', 'step')
+if record[1] or record[2] ~= 'poll' then return 0 end
+redis.call('HSET', KEYS[1], 'next_ms', 0)
+redis.call('ZADD', KEYS[2], 0, ARGV[1])
+return 1
+""")
+
 END: Final = Script("""
 local record = redis.call('HMGET', KEYS[1], 'job', 'progress', 'end', 'owner')
 if not record[1] then return {} end
@@ -244,6 +252,10 @@ class AsyncJobs:
     async def advance(self, name: JobName, owner: str, progress: Progress, step: Step, delay_ms: int) -> bool:
         """Notes progress and lets the claim go: `step` comes next, in `delay_ms`. False as for `mark`."""
         return await self._advance(name, owner, progress, step, delay_ms)
+
+    async def hasten(self, name: JobName) -> bool:
+        """Has an engine that works on the job asked now how it goes; False where that is not what comes next."""
+        return bool(await self._line.run(HASTEN, (_key(name), DUE), name.member))
 
     async def end(
         self, job: AsyncJob, ending: Ending, *, owner: str = "", tell: tuple[Todo, ...], tell_engine: bool = False
