@@ -14,10 +14,8 @@ JSON_LINES: Final = "application/jsonl"
 async def keep(door: Door, upload: Upload, pieces: AsyncIterator[bytes]) -> File:
     """The file, once its bytes rest. Raises BodyTooLarge, Undecidable, and what `pieces` do; then there is none."""
     key, until_ms = object_key(upload.account, upload.id), upload.created_ms + upload.keep_ms
-    # Noted first: a process that dies in between leaves a note without its object, never the reverse.
-    await door.expiring.expire(key, until_ms)
     try:
-        size_bytes = await door.objects.put_stream(key, _bounded(pieces), content_type=JSON_LINES)
+        size_bytes = await door.expiring.put_stream(key, _bounded(pieces), until_ms, content_type=JSON_LINES)
     except OSError as failure:
         raise Undecidable("The file cannot be stored at the moment.", retry_after_s=5) from failure
     file = File(upload.id, upload.account, upload.name, "batch", key, size_bytes, upload.created_ms, until_ms)

@@ -73,9 +73,8 @@ async def _make(door: Door, standing: Standing, segments: Sequence[str], kind: s
     digest = hashlib.sha256(f"{batch.id}/{kind}".encode()).hexdigest()
     file_id = f"file-{batch.created_ms:012x}{digest[:20]}"
     key, until_ms = object_key(batch.account, file_id), now_ms + batch.output_keep_ms
-    await door.expiring.expire(key, until_ms)
     rows = rows_of(door.objects, segments, failed=kind == "error")
-    size_bytes = await door.objects.put_stream(key, rows, content_type=JSON_LINES)
+    size_bytes = await door.expiring.put_stream(key, rows, until_ms, content_type=JSON_LINES)
     file = File(
         id=file_id,
         account=batch.account,
