@@ -15,6 +15,9 @@ ENDPOINT: Final = "/v1/images/generations"
 AUTO: Final = "auto"
 """Asks for nothing: the model, or its row, chooses."""
 
+STANDARD: Final = "standard"
+"""A quality that asks for nothing too: OpenAI's default before 2025, which frameworks still send unasked."""
+
 DEFAULT_FORMAT: Final[ImageFormat] = "png"
 """OpenAI's; a row that has no such format gives its first."""
 
@@ -30,7 +33,7 @@ def check_image(model: Model, request: ImageRequest) -> ImageRow:
     _check_prompt(model, row, request.prompt)
     _check_most("n", request.n, row.max_images, model)
     _check_one_of("size", request.size, row.sizes, model)
-    _check_one_of("quality", request.quality, row.qualities, model)
+    _check_one_of("quality", quality_of(row, request), row.qualities, model)
     _check_one_of("background", request.background, row.backgrounds, model)
     if request.output_format is not None:
         _check_one_of("output_format", request.output_format, row.output_formats, model)
@@ -43,6 +46,12 @@ def format_of(row: ImageRow, request: ImageRequest) -> ImageFormat:
     if request.output_format is not None:
         return request.output_format
     return DEFAULT_FORMAT if DEFAULT_FORMAT in row.output_formats else row.output_formats[0]
+
+
+def quality_of(row: ImageRow, request: ImageRequest) -> str | None:
+    """None where that is left to the model."""
+    asked = request.quality
+    return None if asked == AUTO or (asked == STANDARD and asked not in row.qualities) else asked
 
 
 def _check_prompt(model: Model, row: ImageRow, prompt: str) -> None:

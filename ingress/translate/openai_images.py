@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from ingress.errors import openai_error_frame
-from ingress.images_contract import AUTO, UNCOMPRESSED, format_of
+from ingress.images_contract import AUTO, UNCOMPRESSED, format_of, quality_of
 from ingress.translate.validation import read
 from schemas.chunks import Chunk, Ended
 from schemas.errors import EngineFailed, ErrorData, InternalError
@@ -39,7 +39,7 @@ def to_draw(request: ImageRequest, row: ImageRow) -> Draw:
         prompt=request.prompt,
         size=_chosen(request.size) or row.sizes[0],
         images=request.n or 1,
-        quality=_chosen(request.quality),
+        quality=quality_of(row, request),
         background=_chosen(request.background),
         moderation=_chosen(request.moderation),
         output_format=format_of(row, request),

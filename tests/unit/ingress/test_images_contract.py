@@ -44,6 +44,9 @@ def check(model: Model, **fields: Any) -> Draw:
             {"size": "auto", "quality": "auto", "background": "auto", "moderation": "auto"},
             Draw("a boat", "1024x1024"),
         ),
+        ({}, {"quality": "standard"}, Draw("a boat", "1024x1024")),
+        (RICH, {"quality": "standard"}, Draw("a boat", "1024x1024")),
+        ({"qualities": ["standard", "hd"]}, {"quality": "standard"}, Draw("a boat", "1024x1024", quality="standard")),
         ({}, {"size": "512x512", "n": 4, "user": "u"}, Draw("a boat", "512x512", images=4, user="u")),
         ({}, {"output_compression": 100}, Draw("a boat", "1024x1024")),
         (
