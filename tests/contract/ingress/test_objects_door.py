@@ -173,6 +173,32 @@ async def test_for_a_client_that_has_gone_nothing_more_is_read(objects: ObjectFo
     assert counted("penstock_ingress_disconnects_total") == before + 1
 
 
+class Cut(ObjectFolder):
+    async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+        yield BODY[:PIECE_BYTES]
+        raise ConnectionResetError(key)
+
+
+async def test_a_file_that_cannot_be_read_to_its_end_does_not_seem_whole(
+    tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    objects = Cut(tmp_path / "objects", UrlSigner(URL, b"a secret"))
+    await objects.put(KEY, BODY)
+    sent: list[Message] = []
+
+    async def silent() -> Message:
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async with objects_door(objects) as http:
+        await call(http, url, silent, send)
+    assert (b"content-length", str(len(BODY)).encode()) in sent[0]["headers"]
+    assert [message.get("more_body") for message in sent[1:]] == [True]
+    assert "object_cut" in caplog.messages
+
+
 def counted(name: str) -> float:
     return REGISTRY.get_sample_value(name) or 0.0
 
