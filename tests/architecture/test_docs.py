@@ -11,7 +11,7 @@ import yaml
 
 from schemas.catalog import Model
 from tests.architecture.configuration_page import PAGE, page
-from workers.registry import build
+from workers import job_registry, registry
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -43,7 +43,9 @@ def test_links_lead_somewhere(file: Path) -> None:
 def test_rows_that_pages_show_are_rows(file: Path) -> None:
     for row in rows(file):
         model = Model.model_validate({**REST_OF_A_ROW, **row})
-        build(model, {model.api_key_env or "": "a-secret"})
+        (job_registry if model.modality in job_registry.LONG else registry).build(
+            model, {model.api_key_env or "": "a-secret"}
+        )
 
 
 def rows(file: Path) -> Iterator[dict[str, Any]]:

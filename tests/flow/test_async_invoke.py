@@ -18,6 +18,7 @@ from storage.keys import NewKey
 from storage.local.kafka_program import KafkaProgram
 from tests.asking import error_of
 from tests.fal_upstream import PICTURE, SECRET, FalQueue
+from tests.pages import run_page
 from tests.stack import Stack, running_stack, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -31,6 +32,7 @@ BASE: dict[str, Any] = {
     "max_output_tokens": 0,
     "price": {"usd_per_request": 0.01},
 }
+PAGE = Path(__file__).parents[2] / "docs" / "async-invoke.md"
 SIGNING = Ed25519PrivateKey.generate()
 X = base64.urlsafe_b64encode(SIGNING.public_key().public_bytes_raw()).rstrip(b"=").decode()
 
@@ -223,6 +225,12 @@ async def test_events_and_lists_show_the_account_s_own(
 async def test_what_is_wrong_is_named(http: httpx2.AsyncClient, body: dict[str, Any], status: int, param: str) -> None:
     answer = await http.post("/v1/async-invoke", json=body)
     assert error_of(answer, status)["param"] == param
+
+
+async def test_the_page_shows_what_runs(
+    invoking: Stack, http: httpx2.AsyncClient, owner: NewKey, tmp_path: Path
+) -> None:
+    await run_page(PAGE, invoking, owner.secret, tmp_path)
 
 
 async def _asked(queue: FalQueue, name: str) -> int:

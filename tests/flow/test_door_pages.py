@@ -14,7 +14,7 @@ from tests.stack import WAIT_S, Stack
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.usefixtures("session_embedded", "session_media", "session_long"),
+    pytest.mark.usefixtures("session_embedded", "session_media", "session_long", "session_batches"),
 ]
 
 PAGES: Final = Path(__file__).parents[2] / "docs" / "doors"

@@ -1,0 +1,53 @@
+"""What pages of the documentation show, run as it stands."""
+
+import asyncio
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.stack import WAIT_S, Stack
+
+BLOCK: Final = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHOWN_URL: Final = "http://127.0.0.1:8080"
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    return [text for language, text in BLOCK.findall(page.read_text()) if language == kind]
+
+
+def curls(page: Path) -> list[str]:
+    return [text for text in blocks(page, "sh") if text.startswith("curl ")]
+
+
+async def run_page(page: Path, stack: Stack, secret: str, folder: Path) -> None:
+    """Runs each curl of a page and each snippet for an official client; files are laid into `folder`."""
+    assert curls(page), "a page begins with a curl"
+    assert blocks(page, "python"), "and a snippet for an official client"
+    for text in curls(page):
+        asking = text.replace("curl ", "curl --fail-with-body --noproxy '*' ")
+        said = await run("bash", asking, stack, secret, folder)
+        assert '"error":{' not in said
+    for text in blocks(page, "python"):
+        await run(sys.executable, text, stack, secret, folder)
+
+
+async def run(program: str, text: str, stack: Stack, secret: str, folder: Path) -> str:
+    """What it prints. A page's address is the one that `penstock up` has."""
+    assert SHOWN_URL in text
+    process = await asyncio.create_subprocess_exec(
+        program,
+        "-c",
+        text.replace(SHOWN_URL, stack.url),
+        env={**os.environ, "PENSTOCK_KEY": secret, "NO_PROXY": "*"},
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(WAIT_S):
+        printed, _ = await process.communicate()
+    said = printed.decode()
+    assert process.returncode == 0, said
+    assert said.strip(), "it prints what was answered"
+    return said
