@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 EXPIRING: Final[Mapping[str, int]] = {"idempotent": 2, "jobs": 2, "media": 9, "replies": 9}
 """After how many days S3 itself deletes what lies below these names: the net beneath the list of what is due.
 
-Each is more than the longest that anything below it is promised: a day until a job's deadline, a day for an answer to be
-asked for again, a week after the end for what a row or a reply in the log keeps.
+Each is more than the longest that anything below it is promised: a day until a job's deadline, a day for an answer to
+be asked for again, a week after the end for what a row or a reply in the log keeps.
 """
 
 UPLOAD_DAYS: Final = 1

@@ -8,6 +8,7 @@ from typing import Any, Final
 from benchmarks.micro.doors import LIMIT_US
 from benchmarks.micro.material import MODEL
 from benchmarks.micro.timing import Timing, timed
+from schemas.chunks import Delta
 from workers.engines.anthropic_stream import MessagesStream
 from workers.engines.openai_responses_stream import ResponsesStream
 from workers.engines.openai_stream import ChatStream
@@ -75,7 +76,7 @@ def measure() -> Iterator[Timing]:
             yield timed(f"{provider}: {kind}, a chunk (limit {LIMIT_US:.0f})", partial(stream.feed, more))
 
 
-def _fold(provider: str) -> Fold:
+def _fold(provider: str) -> Fold[Delta]:
     match provider:
         case "openai_compatible":
             return ChatStream(MODEL.id, 1)

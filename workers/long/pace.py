@@ -18,5 +18,5 @@ def poll_ms(polls: int, asked_s: float | None = None) -> int:
 
 def retry_ms(tries: int, asked_s: float | None, random: float) -> int:
     """After failure number `tries` in a row, from 1; `random` is from [0, 1) and spreads those that failed together."""
-    usual_s = min(LAST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(tries - 1, 20))
+    usual_s = min(LAST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(tries - 1, 20))
     return round(1000 * max(usual_s * (1 - random / 4), min(asked_s or 0.0, LAST_PAUSE_S)))
