@@ -19,7 +19,7 @@ class Incoming:
     """`address` is None where whoever asks has none that could be told.
 
     `number` is that of the long job which the request makes, where the request is known by an idempotency key: done
-    again after a crash, it makes the same job.
+    again after a crash, it makes the same job. `ticket` is what a request that came through the log leaves with it.
     """
 
     key: AccessKey
@@ -27,6 +27,7 @@ class Incoming:
     headers: Headers
     body: bytes
     number: str | None = None
+    ticket: bytes = b""
 
     def authorize(self, model: Model) -> None:
         """Raises Forbidden where the key may not ask this model."""

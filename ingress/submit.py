@@ -149,19 +149,21 @@ class Submitter:
         tokens: int = 0,
         callback_url: str | None = None,
         context: bytes = b"",
+        ticket: bytes = b"",
         number: str | None = None,
         traceparent: str | None = None,
     ) -> tuple[AsyncJob, dict[str, str]]:
         """A long job: returns it, with the limits' headers, once its record is made and the log has acknowledged it.
 
-        `context` is what the door keeps with the job for itself. With a `number` of its own it is the same job, however
-        often it is started. Raises as `submit` does; then the job is nowhere seen and never runs.
+        `context` is what the door keeps with the job for itself, `ticket` what the log's door does. With a `number` of
+        its own it is the same job, however often it is started. Raises as `submit` does; then the job is nowhere seen
+        and never runs.
         """
         self._make_way_for_long(model)
         job = self._job(key, model, work, operation, stream=False)
         job = msgspec.structs.replace(job, id=job.id if number is None else f"job_{number}")
         scopes = limit_rules.scopes(key, model.id, self._settings.default_limits())
-        terms = Terms(scopes, tokens, keep_s, callback_url, context)
+        terms = Terms(scopes, tokens, keep_s, callback_url, context, ticket)
         job = msgspec.structs.replace(job, reply_to="", context=TERMS_ENCODER.encode(terms))
         if number is not None and (standing := await self._long.get(job.account, job.id)) is not None:
             # Whoever made it died before its caller was told, and perhaps before its envelope was in the lane.

@@ -45,7 +45,7 @@ class Terms(msgspec.Struct, frozen=True):
     """What whoever ends a job needs of how it was accepted; travels as the context of its envelope.
 
     `scopes` and `reserved_tokens` are what its limits hold. `keep_s` is how long its files stay after completion.
-    `context` is its door's own.
+    `context` is its door's own; `ticket` is what the log's door needs to answer it, where it came from there.
     """
 
     scopes: tuple[Scope, ...]
@@ -53,6 +53,7 @@ class Terms(msgspec.Struct, frozen=True):
     keep_s: float
     callback_url: str | None = None
     context: bytes = b""
+    ticket: bytes = b""
 
 
 class RemoteFile(msgspec.Struct, frozen=True):
@@ -124,6 +125,7 @@ class AsyncJob(msgspec.Struct, frozen=True):
     status: Status
     callback_url: str | None = None
     context: bytes = b""
+    ticket: bytes = b""
     progress: int = 0
     started_at_ms: int | None = None
     handle: str | None = None
@@ -199,6 +201,7 @@ def as_it_stands(job: Job, at: Progress, ending: Ending | None, now_ms: int) -> 
         status=status,
         callback_url=terms.callback_url,
         context=terms.context,
+        ticket=terms.ticket,
         progress=100 if status in ("completed", "expired") else min(99, at.percent),
         started_at_ms=at.started_at_ms,
         handle=at.handle,

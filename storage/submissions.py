@@ -6,6 +6,7 @@ penstock:submissions:due                         zset    job → when somebody m
 penstock:submission:{account}:{digest of key}    hash    job_id, fingerprint, and, from its end on, result
 """
 
+import asyncio
 import hashlib
 from enum import Enum
 from typing import Final, NamedTuple
@@ -41,13 +42,11 @@ redis.call('ZADD', KEYS[3], ARGV[4], ARGV[2])
 return {'new'}
 """)
 
-CLOSE: Final = Script("""
-redis.call('HDEL', KEYS[1], ARGV[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
-if redis.call('HGET', KEYS[3], 'job_id') ~= ARGV[1] then return 0 end
-if ARGV[2] == '' then return redis.call('DEL', KEYS[3]) end
-redis.call('HSETNX', KEYS[3], 'result', ARGV[2])
-return redis.call('PEXPIRE', KEYS[3], ARGV[3])
+REMEMBER: Final = Script("""
+if redis.call('HGET', KEYS[1], 'job_id') ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('HSETNX', KEYS[1], 'result', ARGV[2])
+return redis.call('PEXPIRE', KEYS[1], ARGV[3])
 """)
 
 
@@ -76,7 +75,7 @@ class Claimed(NamedTuple):
 
 
 class Submissions:
-    """Every call is one round trip and raises Undecidable when Redis is out of reach."""
+    """Raises Undecidable when Redis is out of reach."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -102,13 +101,19 @@ class Submissions:
         """Forgets what will not be delivered again."""
         await self._line.call("ZREMRANGEBYSCORE", _taken(topic, partition), "-inf", f"({position}")
 
-    async def close(self, job_id: str, key: str | None, result: bytes) -> None:
-        """Forgets the job, whose `result` is known; whoever submits the same key again is given it."""
-        await self._line.run(CLOSE, (OPEN, DUE, key or NO_KEY), job_id, result, KEY_KEPT_MS)
+    async def remember(self, job_id: str, key: str, result: bytes) -> None:
+        """What whoever submits the key again is given; with no result, the key is free again."""
+        await self._line.run(REMEMBER, (key,), job_id, result, KEY_KEPT_MS)
+
+    async def close(self, job_id: str) -> None:
+        """Forgets the job, whose result is published."""
+        await asyncio.gather(self._line.call("HDEL", OPEN, job_id), self._line.call("ZREM", DUE, job_id))
 
     async def withdraw(self, job_id: str, key: str | None) -> None:
         """Forgets a job that was not queued, and its key with it."""
-        await self.close(job_id, key, b"")
+        if key is not None:
+            await self.remember(job_id, key, b"")
+        await self.close(job_id)
 
     async def accepted(self, job_id: str) -> bytes | None:
         """What the job was made known with, until its result is published."""

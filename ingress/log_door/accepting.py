@@ -3,7 +3,8 @@
 import hashlib
 import logging
 import time
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -15,9 +16,10 @@ from ingress.log_door.patience import until_done
 from ingress.log_door.received import Received
 from ingress.log_door.results import Results, refused
 from ingress.log_door.ticket import ENCODER, Ticket
-from ingress.operations.operation import Asking, Operation, Told
-from ingress.operations.table import OPERATIONS
+from ingress.operations.operation import LongOperation, Told
+from ingress.operations.table import LONG, OPERATIONS
 from schemas.access import AccessKey
+from schemas.catalog import Model
 from schemas.errors import InternalError, InvalidRequest, InvalidValue, KeyInUse, PenstockError, UnsupportedParameter
 from schemas.jobs import Job
 from schemas.logged import ENCODER as ACCEPTED_ENCODER
@@ -35,9 +37,8 @@ log = logging.getLogger(__name__)
 class _Draft(NamedTuple):
     """A submission that may become a job."""
 
-    job: Job
+    accepted: Accepted
     ticket: Ticket
-    asking: Asking
     fingerprint: str
 
 
@@ -94,56 +95,68 @@ class Acceptor:
         await self._results.publish(result, key.account, received.returned)
 
     async def _accept(self, received: Received, submission: Submission, key: AccessKey) -> None:
-        operation = OPERATIONS.get(submission.operation)
-        if operation is None:
-            raise InvalidValue(f"'{submission.operation}' cannot be submitted here.", param="operation")
         asked = Incoming(key, None, received.headers, bytes(submission.body))
+        if (long := LONG.get(submission.operation)) is not None:
+            await self._accept_long(received, submission, asked, long)
+            return
+        operation = OPERATIONS[submission.operation]
         asking = await until_done(lambda: operation.ask(self._door, asked), self._patience_s)
         if asking.stream:
             name = operation.stream_parameter
             raise UnsupportedParameter(f"A result is whole: '{name}' cannot ask for a stream.", param=name)
-        draft = self._draft(received, submission, key, operation, asking)
-        claimed = await until_done(lambda: self._claim(draft), self._patience_s)
-        match claimed.found:
-            case Found.QUEUED:
-                return
-            case Found.TWIN:
-                await self._answer_twin(draft, claimed)
-            case Found.NEW:
-                await self._queue(draft, received.headers.get("traceparent"))
-
-    def _draft(
-        self, received: Received, submission: Submission, key: AccessKey, operation: Operation, asking: Asking
-    ) -> _Draft:
         job = self._door.submitter.draft(
             key, asking.model, asking.work, operation=operation.name, job_id=received.job_id, reply_to=LOG_CHANNEL
         )
-        named = submission.idempotency_key
         ticket = msgspec.structs.replace(
-            Ticket.of(received, submission),
-            key=None if named is None else submission_key(job.account, named),
+            self._ticket(received, submission, key),
             state=asking.state(Told.of(job)),
             scopes=scopes(key, job.model, self._door.settings.default_limits()),
             reserved_tokens=asking.tokens,
         )
-        mark = "" if named is None else hashlib.sha256(operation.path.encode() + bytes(submission.body)).hexdigest()
-        return _Draft(msgspec.structs.replace(job, context=ENCODER.encode(ticket)), ticket, asking, mark)
+        job = msgspec.structs.replace(job, context=ENCODER.encode(ticket))
+        if await self._is_new(_Draft(Accepted.of(job), ticket, _fingerprint(submission))):
+            await self._queue(job, asking.model, ticket, received.headers.get("traceparent"))
 
-    async def _claim(self, draft: _Draft) -> Claimed:
-        job, ticket = draft.job, draft.ticket
-        accepted = ACCEPTED_ENCODER.encode(Accepted.of(job))
-        look_ms = job.deadline_ms + OVERDUE_MS
-        return await self._known.claim(
-            ticket.origin, job.id, accepted, look_ms, key=ticket.key, fingerprint=draft.fingerprint
-        )
-
-    async def _queue(self, draft: _Draft, traceparent: str | None) -> None:
-        submitter, job, ticket = self._door.submitter, draft.job, draft.ticket
+    async def _accept_long(
+        self, received: Received, submission: Submission, asked: Incoming, operation: LongOperation[Any]
+    ) -> None:
+        """A long job: its record holds what was reserved, and whoever ends it settles that and replies."""
+        asking = await until_done(lambda: operation.ask(self._door, asked), self._patience_s)
+        ticket = self._ticket(received, submission, asked.key)
+        accepted = _accepted(received.job_id, asked.key.account, asking.model, ENCODER.encode(ticket))
+        if not await self._is_new(_Draft(accepted, ticket, _fingerprint(submission))):
+            return
+        known = replace(asked, number=received.job_number, ticket=accepted.context)
         try:
-            await until_done(
-                lambda: submitter.admit(job, draft.asking.model, ticket.scopes, ticket.reserved_tokens),
-                self._patience_s,
+            await until_done(lambda: operation.start(self._door, known, asking), self._patience_s)
+        except PenstockError:
+            await until_done(lambda: self._known.withdraw(accepted.job_id, ticket.key))
+            raise
+        await until_done(lambda: self._known.queued(ticket.origin))
+
+    def _ticket(self, received: Received, submission: Submission, key: AccessKey) -> Ticket:
+        named = submission.idempotency_key
+        return Ticket.of(received, submission, None if named is None else submission_key(key.account, named))
+
+    async def _is_new(self, draft: _Draft) -> bool:
+        """Whether the submission is to be queued now; one that was, or that has a twin, is done with here."""
+        accepted, ticket = draft.accepted, draft.ticket
+        value, look_ms = ACCEPTED_ENCODER.encode(accepted), accepted.deadline_ms + OVERDUE_MS
+
+        async def claim() -> Claimed:
+            return await self._known.claim(
+                ticket.origin, accepted.job_id, value, look_ms, key=ticket.key, fingerprint=draft.fingerprint
             )
+
+        claimed = await until_done(claim, self._patience_s)
+        if claimed.found is Found.TWIN:
+            await self._answer_twin(draft, claimed)
+        return claimed.found is Found.NEW
+
+    async def _queue(self, job: Job, model: Model, ticket: Ticket, traceparent: str | None) -> None:
+        submitter, reserved = self._door.submitter, ticket.reserved_tokens
+        try:
+            await until_done(lambda: submitter.admit(job, model, ticket.scopes, reserved), self._patience_s)
         except PenstockError:
             await until_done(lambda: self._known.withdraw(job.id, ticket.key))
             raise
@@ -163,4 +176,16 @@ class Acceptor:
             correlation_id=ticket.correlation_id,
             submission=SubmissionPlace(*ticket.origin[:3]),
         )
-        await self._results.publish(twin, draft.job.account, ticket.headers)
+        await self._results.publish(twin, draft.accepted.account, ticket.headers)
+
+
+def _accepted(job_id: str, account: str, model: Model, context: bytes) -> Accepted:
+    now_ms = time.time_ns() // 1_000_000
+    return Accepted(job_id, account, model.id, model.lane, now_ms, now_ms + int(model.deadline_s * 1000), context)
+
+
+def _fingerprint(submission: Submission) -> str:
+    """Tells one request from another under the same idempotency key."""
+    if submission.idempotency_key is None:
+        return ""
+    return hashlib.sha256(submission.operation.encode() + bytes(submission.body)).hexdigest()

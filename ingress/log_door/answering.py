@@ -13,9 +13,9 @@ from ingress.log_door.patience import until_done
 from ingress.log_door.results import Results, ended, refused
 from ingress.log_door.ticket import DECODER, Ticket
 from ingress.operations.operation import Told
-from ingress.operations.table import OPERATIONS
+from ingress.operations.table import LONG, OPERATIONS
 from schemas.chunks import AnsweredBy, Chunk, Ended
-from schemas.errors import DeadlineExceeded, InternalError
+from schemas.errors import DeadlineExceeded, InternalError, NotFound
 from schemas.jobs import Stored
 from schemas.logged import ACCEPTED_DECODER, Accepted
 from schemas.logged import DECODER as REPLY_DECODER
@@ -72,11 +72,12 @@ class Answerer:
         """Ends a job that nobody has ended: the worker's own end, if it comes after all, makes another result."""
         found = await self._known.accepted(job_id)
         if found is None:
-            await self._known.withdraw(job_id, None)
+            await self._known.close(job_id)
             return
         accepted = ACCEPTED_DECODER.decode(found)
-        if await jobs.has_ended(self._door.line, job_id):
-            # Its reply is in the log, and on its way.
+        ticket = DECODER.decode(accepted.context)
+        if ticket.operation in LONG or await jobs.has_ended(self._door.line, job_id):
+            # Its reply is in the log, and on its way; long jobs have somebody of their own who looks for such ends.
             await self._known.look_later(job_id, _now_ms() + OVERDUE_MS)
             return
         await jobs.cancel(self._door.line, job_id, accepted.lane, accepted.deadline_ms)
@@ -95,15 +96,21 @@ class Answerer:
         end = chunks[-1]
         assert isinstance(end, Ended), accepted.job_id
         result = await self._result(accepted, ticket, chunks, end)
+        if (key := ticket.key) is not None:
+            # First, for whoever has read the result may submit the same key at once.
+            value = await self._remembered(accepted, result)
+            await until_done(lambda: self._known.remember(accepted.job_id, key, value))
         await self._results.publish(result, accepted.account, ticket.headers)
         used_tokens = end.usage.input_tokens + end.usage.output_tokens
         unused = ticket.reserved_tokens - used_tokens
         await until_done(lambda: self._door.limits.settle(ticket.scopes, accepted.job_id, unused))
-        await self._close(accepted, ticket, result)
+        await until_done(lambda: self._known.close(accepted.job_id))
 
     async def _result(self, accepted: Accepted, ticket: Ticket, chunks: Sequence[Chunk], end: Ended) -> Result:
         if end.error is not None:
             return ended(ticket, accepted.job_id, accepted.model, end, b"")
+        if ticket.operation in LONG:
+            return await self._long_result(accepted, ticket, end)
         told = Told(accepted.job_id, accepted.account, accepted.model, accepted.accepted_at_ms, ticket.state)
         try:
             folding = OPERATIONS[ticket.operation].fold(self._door, told)
@@ -122,15 +129,21 @@ class Answerer:
         by = next((chunk.model for chunk in chunks if isinstance(chunk, AnsweredBy)), accepted.model)
         return ended(ticket, accepted.job_id, by, end, body)
 
-    async def _close(self, accepted: Accepted, ticket: Ticket, result: Result) -> None:
+    async def _long_result(self, accepted: Accepted, ticket: Ticket, end: Ended) -> Result:
+        """A long job, as HTTP would show it now that it has ended."""
+        job = await until_done(lambda: self._door.jobs.get(accepted.account, accepted.job_id))
+        if job is None:
+            return refused(NotFound("The job was deleted."), accepted.job_id, ticket, ticket.origin)
+        body = ENCODER.encode(await self._door.views.own(job))
+        return ended(ticket, accepted.job_id, accepted.model, end, body)
+
+    async def _remembered(self, accepted: Accepted, result: Result) -> bytes:
         """A job that failed is not remembered: whoever submits it again has it run again."""
-        if ticket.key is None or result.error is not None:
-            await until_done(lambda: self._known.withdraw(accepted.job_id, ticket.key))
-            return
+        if result.error is not None:
+            return b""
         if len(bytes(result.body)) > REMEMBERED_BYTES:
             result = await self._results.by_url(result, accepted.account)
-        value = ENCODER.encode(result)
-        await until_done(lambda: self._known.close(accepted.job_id, ticket.key, value))
+        return ENCODER.encode(result)
 
     async def _discard(self, key: str) -> None:
         try:

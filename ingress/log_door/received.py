@@ -39,8 +39,12 @@ class Received(NamedTuple):
     @property
     def job_id(self) -> str:
         """The id of this submission's job: made from where it lies, so that it is the same at every delivery."""
+        return f"job_{self.job_number}"
+
+    @property
+    def job_number(self) -> str:
         digest = hashlib.sha256("/".join(map(str, self.origin)).encode()).hexdigest()
-        return f"job_{self.origin.timestamp_ms:012x}{digest[:20]}"
+        return f"{self.origin.timestamp_ms:012x}{digest[:20]}"
 
     def submission(self) -> Submission:
         """Raises InvalidRequest, which says what is wrong with the envelope, and not with the body in it."""

@@ -53,5 +53,6 @@ async def started(door: Door, asked: Incoming, invocation: InvocationAsked) -> t
             callback_url=invocation.webhook_url,
             context=ENCODE(invocation.tags),
             number=asked.number,
+            ticket=asked.ticket,
             traceparent=traceparent,
         )

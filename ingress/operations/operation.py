@@ -4,7 +4,7 @@ An HTTP route and the log's door share it, so the same is refused, reserved and 
 """
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from ingress.answer import Fetch, Fold, Keep
 from ingress.door import Door
@@ -12,6 +12,7 @@ from ingress.incoming import Incoming
 from ingress.submission import Submission
 from schemas.catalog import Model
 from schemas.jobs import Asked, Job
+from storage.async_record import AsyncJob
 
 
 class Asking(Protocol):
@@ -77,6 +78,25 @@ class Operation(NamedTuple):
     fold: Callable[[Door, Told], Folding]
     stream_parameter: str = "stream"
     """What asks for the answer as it comes."""
+
+
+class LongAsking(Protocol):
+    """A request for long work that its model accepts."""
+
+    @property
+    def model(self) -> Model: ...
+
+
+LongAsked = TypeVar("LongAsked", bound=LongAsking)
+
+
+class LongOperation(NamedTuple, Generic[LongAsked]):
+    """One long thing that can be asked; its answer is the job itself, as it stands at its end."""
+
+    path: str
+    name: str
+    ask: Callable[[Door, Incoming], Awaitable[LongAsked]]
+    start: Callable[[Door, Incoming, LongAsked], Awaitable[tuple[AsyncJob, dict[str, str]]]]
 
 
 async def submitted(door: Door, asked: Incoming, operation: str, asking: Asking) -> Submission:

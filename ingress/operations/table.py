@@ -1,17 +1,25 @@
-"""Every operation, by its path."""
+"""Every operation, by its path: those that are answered when they end, and long ones."""
 
 from collections.abc import Mapping
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
+from ingress.operations import invocations, videos
 from ingress.operations.chat import CHAT
 from ingress.operations.completions import COMPLETIONS
 from ingress.operations.embeddings import EMBEDDINGS
 from ingress.operations.images import IMAGES
 from ingress.operations.messages import MESSAGES
-from ingress.operations.operation import Operation
+from ingress.operations.operation import LongOperation, Operation
 from ingress.operations.responses import RESPONSES
 from ingress.operations.speech import SPEECH
+from ingress.videos_contract import ENDPOINT as VIDEOS
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     each.path: each for each in (CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RESPONSES, SPEECH)
+}
+
+LONG: Final[Mapping[str, LongOperation[Any]]] = {
+    VIDEOS: LongOperation(VIDEOS, videos.NAME, videos.ask, partial(videos.started, family="videos")),
+    invocations.ENDPOINT: LongOperation(invocations.ENDPOINT, invocations.NAME, invocations.ask, invocations.started),
 }

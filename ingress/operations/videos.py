@@ -52,5 +52,6 @@ async def started(door: Door, asked: Incoming, video: VideoAsked, family: Family
             callback_url=video.webhook_url,
             context=ENCODE(Shown(family, film.prompt, film.size, film.seconds, film.fps)),
             number=asked.number,
+            ticket=asked.ticket,
             traceparent=traceparent,
         )

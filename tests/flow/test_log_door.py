@@ -114,6 +114,25 @@ async def test_media_are_answered_too(stack: Stack, producer: Producer, account:
     assert charge.event.job_id == told["id"]
 
 
+async def test_a_video_is_answered_when_it_is_made(stack: Stack, producer: Producer, account: str) -> None:
+    await asyncio.gather(stack.start("dispatcher"), stack.start("jobs"))
+    body = {"model": "storyboard-video", "prompt": "The tide comes in.", "seconds": 1, "size": "854x480"}
+    told = await producer.ask("/v1/videos", body, idempotency_key="film-1", headers={"team": "blue"})
+    video = told.value["body"]
+    assert (told.value["status"], video["object"], video["status"]) == (200, "video", "completed")
+    assert (told.key, told.headers) == (account, {"team": b"blue"})
+    async with stack.client(producer.secret) as http:
+        film = await http.get(f"/v1/videos/{video['id']}/content")
+    assert film.content[4:8] == b"ftyp"
+    again = await producer.ask("/v1/videos", body, idempotency_key="film-1")
+    assert again.value["body"] == video
+    wrong = (await producer.ask("/v1/videos", {**body, "size": "1x1"})).value
+    assert (wrong["status"], wrong["error"]["param"]) == (400, "size")
+    (charge,) = await stack.charges(account, 1)
+    assert charge.event.job_id == told.value["id"]
+    await stack.until_free(account)
+
+
 async def test_a_refusal_comes_in_the_operations_own_dialect(producer: Producer) -> None:
     wrong = {"model": "scripted", "messages": QUESTION, "temperature": 9}
     told = (await producer.ask(CHAT, wrong)).value

@@ -4,9 +4,11 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from schemas.chunks import Ended
 from schemas.errors import Undecidable
 from schemas.jobs import Stored
-from schemas.topics import USAGE
+from schemas.logged import Accepted
+from schemas.topics import REPLIES, USAGE
 from schemas.usage import UsageEvent
 from storage.async_jobs import AsyncJobs, Due, Todo
 from storage.async_record import AsyncJob, Ending, JobName
@@ -15,6 +17,7 @@ from storage.expiring import ExpiringObjects
 from storage.kafka import LogProducer
 from storage.limits import LimitStore
 from storage.line import Line
+from storage.log_replies import LogReplies
 from storage.objects import Objects
 from workers import metrics
 from workers.long.steps import media_group
@@ -46,6 +49,7 @@ class Ends:
         self._jobs = jobs
         self._webhooks = DueList(line, WEBHOOKS)
         self._producer = producer
+        self._replies = LogReplies(producer, expiring)
         self._limits = limits
         self._objects = objects
         self._expiring = expiring
@@ -103,6 +107,9 @@ class Ends:
 
     async def _tell_usage(self, due: Due, ending: Ending) -> None:
         job = due.job
+        if job.ticket:
+            # Before anything says that the end is known: whoever asked through the log waits there for it.
+            await self._replies.publish(REPLIES, _accepted(job), [Ended(ending.end, ending.usage, ending.error)])
         event = EVENT_ENCODER.encode(usage_event(job, ending))
         await self._producer.publish(USAGE, event, key=job.account.encode())
         await self._jobs.told(job.name, "usage")
@@ -116,6 +123,10 @@ class Ends:
             await delete(what)
         except OSError as failure:
             raise Undecidable(f"The object storage is out of reach: {failure}") from failure
+
+
+def _accepted(job: AsyncJob) -> Accepted:
+    return Accepted(job.id, job.account, job.model, job.lane, job.accepted_at_ms, job.deadline_ms, job.ticket)
 
 
 def usage_event(job: AsyncJob, ending: Ending) -> UsageEvent:
