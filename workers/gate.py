@@ -5,6 +5,7 @@ from typing import Final
 
 from schemas.errors import Cancelled, DeadlineExceeded, PenstockError, WorkerLost
 from schemas.jobs import Job
+from schemas.media import Draw
 from schemas.usage import End, Usage
 from storage.jobs import Claimed
 from workers.estimate import estimated_input_tokens, units_of
@@ -43,5 +44,8 @@ def admit(job: Job, claimed: Claimed, now_ms: int) -> Refusal | None:
 
 
 def _sent(job: Job, sent_tokens: int) -> Usage:
+    """Pictures are not charged: all that the dead worker noted is that something was sent, which may be a draft."""
+    if isinstance(job.work, Draw):
+        return Usage(estimated=True)
     input_tokens = estimated_input_tokens(job.work) if sent_tokens else 0
     return Usage(input_tokens, output_tokens=sent_tokens, estimated=True, units=units_of(job.work))

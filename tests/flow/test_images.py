@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from storage.keys import NewKey
 from tests.asking import error_of
-from tests.image_upstream import USAGE, completed, draft, encoded, images, listed, picture
+from tests.image_upstream import JSON, USAGE, completed, draft, encoded, images, listed, picture
 from tests.stack import Stack, until
 from tests.upstream import CUT, Reply, event, refusal
 
@@ -306,3 +306,35 @@ async def test_the_card_says_what_can_be_asked_for_and_what_it_costs(sdk: openai
     assert (card["endpoints"], card["modalities"]) == ([PATH], {"input": ["text"], "output": ["image"]})
     assert {"256x256", "512x512", "1024x1024", "1536x1024", "1024x1536"} == set(card["contract"]["sizes"])
     assert card["contract"]["max_partial_images"] == 3
+
+
+async def test_a_worker_killed_while_it_draws_is_followed_by_one_that_draws(breakable: Stack, account: str) -> None:
+    key = await breakable.create_key(account)
+    await breakable.start("media")
+    breakable.upstream.script(Reply([asyncio.Event()], headers=JSON), images(RED))
+    async with breakable.client(key.secret) as http:
+        asking = asyncio.create_task(http.post(PATH, json=PAINTER))
+        await breakable.upstream.arrived(1)
+        await breakable.kill("media")
+        await breakable.start("media")
+        answer = await asking
+    assert answer.json()["data"] == [{"b64_json": encoded(RED)}]
+    (charge,) = await breakable.charges(account, 1)
+    assert (charge.event.end, charge.event.attempt, charge.cost_microusd) == ("completed", 2, 40_000)
+
+
+async def test_a_worker_killed_after_a_draft_ends_the_stream_with_an_error(breakable: Stack, account: str) -> None:
+    key = await breakable.create_key(account)
+    await breakable.start("media")
+    breakable.upstream.script(Reply([draft(RED, 0), asyncio.Event()]))
+    async with openai.AsyncOpenAI(base_url=breakable.base_url, api_key=key.secret, max_retries=0) as client:
+        stream = await client.images.generate(model="painter", prompt="a boat", stream=True, partial_images=1)
+        events = aiter(stream)
+        first: Any = await anext(events)
+        assert first.type == "image_generation.partial_image"
+        await breakable.kill("media")
+        await breakable.start("media")
+        with pytest.raises(openai.APIError, match="worker was lost"):
+            await anext(events)
+    (charge,) = await breakable.charges(account, 1)
+    assert (charge.event.end, charge.event.error_code, charge.cost_microusd) == ("failed", "worker_lost", 0)

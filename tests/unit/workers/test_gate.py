@@ -3,7 +3,7 @@ import pytest
 
 from schemas.chat import Chat, Message, Text
 from schemas.jobs import Job
-from schemas.media import Speak
+from schemas.media import Draw, Speak
 from schemas.usage import Price, Usage
 from storage.jobs import Claim, Claimed
 from workers.gate import MOST_ATTEMPTS, admit
@@ -54,3 +54,10 @@ def test_speech_that_was_begun_is_charged_for_the_text_that_was_asked(sent_token
     refusal = admit(job, claimed(MOST_ATTEMPTS + 1, sent_tokens=sent_tokens), 0)
     assert refusal is not None
     assert refusal.usage.units == characters
+
+
+def test_a_draft_that_was_sent_is_no_picture() -> None:
+    job = msgspec.structs.replace(JOB, work=Draw("a boat", "512x512", partial_images=1))
+    refusal = admit(job, claimed(MOST_ATTEMPTS + 1, sent_tokens=1), 0)
+    assert refusal is not None
+    assert refusal.usage == Usage(estimated=True)
