@@ -155,6 +155,11 @@ async def session_long(session_stack: Stack) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def session_batches(session_stack: Stack) -> None:
+    await session_stack.start("batches")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def session_breakable(
     tmp_path_factory: pytest.TempPathFactory, kafka_program: KafkaProgram
 ) -> AsyncIterator[Stack]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,10 @@ import openai
 import pytest
 import pytest_asyncio
 
+from schemas.batches import Batch
+from storage.batches import Batches, new_batch_id
+from storage.files import Files
+from storage.line import Line
 from storage.local.kafka_program import KafkaProgram
 from tests.asking import QUESTION
 from tests.stack import Stack, running_stack, until
@@ -71,7 +76,8 @@ async def start(sdk: openai.AsyncOpenAI, content: bytes, endpoint: Any = CHAT) -
 
 
 async def ended(sdk: openai.AsyncOpenAI, batch_id: str, within_s: float = 40) -> openai.types.Batch:
-    found = await until(lambda: sdk.batches.retrieve(batch_id), lambda batch: batch.status in ENDED, within_s)
+    patient = sdk.with_options(max_retries=5)
+    found = await until(lambda: patient.batches.retrieve(batch_id), lambda batch: batch.status in ENDED, within_s)
     assert isinstance(found, openai.types.Batch)
     return found
 
@@ -270,6 +276,7 @@ async def test_half_a_batch_survives_what_dies(
     count = 400
     batch = await start(sdk, jsonl([line(f"line-{n}") for n in range(count)]))
     await stack.upstream.arrived(count // 4)
+    assert (await sdk.batches.retrieve(batch.id)).status == "in_progress"
     await stack.kill(victim)
     await stack.start(victim, **SETTINGS)
     done = await ended(sdk, batch.id, 60)
@@ -279,6 +286,43 @@ async def test_half_a_batch_survives_what_dies(
     assert len(await rows(sdk, done.output_file_id)) == count
     charges = await stack.charges(account, count)
     assert len({charge.event.job_id for charge in charges}) == len(charges) == count
+
+
+async def test_what_is_left_when_the_window_ends_is_told_of(stack: Stack, account: str) -> None:
+    """No caller may ask for a window this short: the batch is made where its record lies."""
+    created = await stack.create_key(account)
+    stack.upstream.mute = True
+    async with openai.AsyncOpenAI(base_url=stack.base_url, api_key=created.secret, max_retries=0) as sdk:
+        source = await upload(sdk, jsonl([line(f"line-{n}") for n in range(100)]))
+        redis = Line(stack.redis_url)
+        await redis.open()
+        try:
+            kept = await Files(redis).get(account, source.id)
+            assert kept is not None
+            now_ms = time.time_ns() // 1_000_000
+            batch = Batch(
+                id=new_batch_id(now_ms),
+                account=account,
+                key=created.key,
+                address="127.0.0.1",
+                family="openai",
+                lines="openai",
+                endpoint=CHAT,
+                input=kept,
+                created_ms=now_ms,
+                expires_ms=now_ms + 4_000,
+                output_keep_ms=3_600_000,
+            )
+            await Batches(redis).create(batch, 8)
+        finally:
+            await redis.close()
+        await stack.upstream.arrived(1)
+        done = await ended(sdk, batch.id)
+        assert (done.status, done.output_file_id, done.expired_at is not None) == ("expired", None, True)
+        errors = await rows(sdk, done.error_file_id)
+    assert len(errors) == 100
+    assert {row["error"]["code"] for row in errors.values()} == {"batch_expired"}
+    assert await stack.charges(account, 0) == [], "nothing came of any line"
 
 
 async def test_digitaloceans_shape(stack: Stack, sdk: openai.AsyncOpenAI) -> None:
