@@ -106,8 +106,10 @@ async def delete_video(request: Request, video_id: str) -> Response:
     return Response(ENCODE({"id": shown, "object": "video.deleted", "deleted": True}), media_type=JSON)
 
 
-@router.api_route(ENDPOINT + "/{video_id}/content", methods=["GET", "HEAD"], summary="A video's file")
-@router.api_route(GENERATIONS + "/{video_id}/content", methods=["GET", "HEAD"], summary="A video's file")
+@router.get(ENDPOINT + "/{video_id}/content", summary="A video's file")
+@router.head(ENDPOINT + "/{video_id}/content", include_in_schema=False)
+@router.get(GENERATIONS + "/{video_id}/content", summary="A video's file")
+@router.head(GENERATIONS + "/{video_id}/content", include_in_schema=False)
 async def download_video(
     request: Request,
     video_id: str,
