@@ -6,10 +6,14 @@ from typing import Final
 
 from schemas.chunks import Chunk, Ended, Finish, Frame
 from schemas.errors import Cancelled, PenstockError, StreamCut, WorkerLost
+from schemas.media_chunks import Audio
 from schemas.usage import UNCOUNTED, End
 
 MOST_CHUNKS_WAITING: Final = 20_000
 """A stream's client this far behind the engine is not reading."""
+
+MOST_SOUND_WAITING_BYTES: Final = 64 * 1024 * 1024
+"""As far behind in sound: 20 minutes of the largest format."""
 
 MOST_FRAMES_EARLY: Final = 1_000
 
@@ -38,6 +42,7 @@ class Mailbox:
         self._early: dict[int, Frame] = {}
         self._early_since = 0.0
         self._chunks: list[Chunk] = []
+        self._sound_bytes = 0
         self._taken = False
         self._taken_at = self._loop.time()
         self._waiter: asyncio.Future[None] | None = None
@@ -100,6 +105,7 @@ class Mailbox:
         if self._gone:
             raise Cancelled("The client left before the end.")
         chunks, self._chunks = self._chunks, []
+        self._sound_bytes = 0
         self._taken_at = self._loop.time()
         self._taken = self._taken or bool(chunks)
         return chunks
@@ -122,6 +128,11 @@ class Mailbox:
     def gap_s(self, now: float) -> float:
         """How long a frame has been missing between those that came."""
         return now - self._early_since if self._early else 0.0
+
+    def _is_behind(self, frame: Frame) -> bool:
+        """Whether more waits now than a client that reads would have left."""
+        self._sound_bytes += sum(len(chunk.data) for chunk in frame.chunks if isinstance(chunk, Audio))
+        return len(self._chunks) > MOST_CHUNKS_WAITING or self._sound_bytes > MOST_SOUND_WAITING_BYTES
 
     def _close_gap(self) -> None:
         while (early := self._early.pop(self._expected, None)) is not None:
@@ -147,7 +158,7 @@ class Mailbox:
         self.finished += sum(isinstance(chunk, Finish) for chunk in frame.chunks)
         if isinstance(last := frame.chunks[-1], Ended):
             self.ended, self.ended_by_worker = last, True
-        elif len(self._chunks) > MOST_CHUNKS_WAITING and not self._whole:
+        elif not self._whole and self._is_behind(frame):
             self.cut()
         if self.ended is not None or not self._whole:
             self.wake()

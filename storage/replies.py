@@ -27,6 +27,13 @@ PUBLISH_LIMIT_BYTES: Final = 512 * 1024
 """Redis cuts a subscriber whose buffer passes 8 MB for 60 s or 32 MB at once; this stays far below."""
 
 BACKLOG_LIMIT_BYTES: Final = 16 * 1024 * 1024
+ROOM_BYTES: Final = 1024 * 1024
+"""While more is unheard, engines are not read: one job's megabytes must not cost the others their channel."""
+
+PACE_BYTES_PER_S: Final = 16 * 1024 * 1024
+"""Of one worker on one channel. Redis says what it has taken, not what the ingress has read of it, and cuts one that is
+32 MB behind; text is thousands of times slower than this."""
+
 PATIENCE_S: Final = 10.0
 REPEAT_S: Final = 0.1
 
@@ -62,6 +69,8 @@ class Outbox:
         self._unheard_bytes = 0
         self._repeating: asyncio.Task[None] | None = None
         self._empty = asyncio.Event()
+        self._roomy = asyncio.Event()
+        self._paced_until = 0.0
         self.used_at = self._loop.time()
 
     @property
@@ -79,6 +88,15 @@ class Outbox:
             self._loop.call_soon(self._flush)
         self._ready.append(encoded)
 
+    async def room(self) -> None:
+        """Returns when less than ROOM_BYTES is unheard, or what was has been given up, and the pace is kept."""
+        while self._unheard_bytes > ROOM_BYTES:
+            self._roomy.clear()
+            await self._roomy.wait()
+        ahead_s = self._paced_until - self._loop.time()
+        if ahead_s > ROOM_BYTES / PACE_BYTES_PER_S:
+            await asyncio.sleep(ahead_s)
+
     async def drained(self) -> None:
         """Returns when everything posted has been heard or given up."""
         if not self.idle:
@@ -95,6 +113,7 @@ class Outbox:
         for payload in _payloads(frames):
             self._unheard.append(payload)
             self._unheard_bytes += len(payload)
+            self._paced_until = max(self.used_at, self._paced_until) + len(payload) / PACE_BYTES_PER_S
             if self._repeating is None:
                 self._publish(payload)
         if self._unheard_bytes > BACKLOG_LIMIT_BYTES:
@@ -120,6 +139,8 @@ class Outbox:
 
     def _heard(self) -> None:
         self._unheard_bytes -= len(self._unheard.popleft())
+        if self._unheard_bytes <= ROOM_BYTES:
+            self._roomy.set()
         if self.idle:
             self._empty.set()
 
@@ -147,6 +168,7 @@ class Outbox:
         log.warning("reply_channel_gone", extra={"channel": self._channel, "reason": reason})
         self._unheard.clear()
         self._unheard_bytes = 0
+        self._roomy.set()
         if self.idle:
             self._empty.set()
         self._on_gone(self._channel)
@@ -187,6 +209,11 @@ class Outboxes:
             kind = KeptOutbox if channel.startswith(PREFIX) else Outbox
             box = self._boxes[channel] = kind(self._line, channel, self._on_gone)
         box.post(frame)
+
+    async def room(self, channel: str) -> None:
+        """Returns when this channel has room for more."""
+        if (box := self._boxes.get(channel)) is not None:
+            await box.room()
 
     def sweep(self, unused_s: float) -> None:
         """Forgets the outboxes of ingress processes not written to for a while."""

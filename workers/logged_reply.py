@@ -17,6 +17,9 @@ class _Gathered:
     def post(self, _: str, frame: Frame) -> None:
         self.chunks += frame.chunks
 
+    async def room(self, _: str) -> None:
+        """There always is."""
+
 
 class ReplyToLog(Reply):
     def __init__(self, replies: LogReplies, topic: str, job: Job, attempt: int) -> None:

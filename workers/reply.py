@@ -18,6 +18,8 @@ class Posts(Protocol):
 
     def post(self, channel: str, frame: Frame) -> None: ...
 
+    async def room(self, channel: str, /) -> None: ...
+
 
 @dataclass(slots=True)
 class _Run:
@@ -58,6 +60,10 @@ class Reply:
             self._gather(delta)
         if self._size > WHOLE_REPLY_PART_SIZE:
             self._post_gathered(engine_ms)
+
+    async def room(self) -> None:
+        """Returns when little of what was added waits: an engine is read no faster than it is passed on."""
+        await self._outboxes.room(self._job.reply_to)
 
     def end(self, ended: Ended, engine_ms: float) -> None:
         """Posts what is left and the last chunk; of a failed whole reply, the last chunk only."""

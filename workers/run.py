@@ -80,6 +80,7 @@ class Attempt:
                     if self._job.stream:
                         records.mark_sent(self._job.id, self._job.deadline_ms)
                 self._reply.add(batch, self._engine_ms)
+                await self._reply.room()
 
     def _broken(self, failure: Exception) -> Outcome:
         """An adapter raised what the seam does not know."""

@@ -199,6 +199,21 @@ async def test_a_client_that_leaves_before_there_is_sound_is_charged_nothing(sta
     assert (charge.event.end, charge.event.usage.units, charge.cost_microusd) == ("cancelled", 0, 0)
 
 
+async def test_sounds_that_come_faster_than_they_are_passed_on_cost_no_other_stream_its_channel(
+    stack: Stack, key: NewKey
+) -> None:
+    megabyte = b"x" * 1_000_000
+    stack.upstream.otherwise = Reply([megabyte] * 24, headers=MP3)
+    async with speaking(stack, key) as slow:
+        pieces = slow.aiter_bytes()
+        begun_bytes = len(await anext(pieces))
+        async with stack.client(key.secret) as http:
+            answers = await asyncio.gather(*[http.post(PATH, json=asked()) for _ in range(3)])
+        assert begun_bytes + len(await rest_of(pieces)) == 24_000_000
+    assert [len(answer.content) for answer in answers] == [24_000_000] * 3
+    assert await stack.log_count("media", "reply_channel_gone") == 0
+
+
 async def test_the_embedded_voice_stops_when_its_clients_leave(stack: Stack, key: NewKey) -> None:
     """As many as it speaks at once: the next one would wait for minutes."""
     for _ in range(2):

@@ -9,7 +9,15 @@ import pytest
 from schemas.chunks import Frame, TextDelta
 from storage import replies
 from storage.line import Line
-from storage.replies import BACKLOG_LIMIT_BYTES, PUBLISH_LIMIT_BYTES, Outboxes, decode_frames, reply_channel
+from storage.replies import (
+    BACKLOG_LIMIT_BYTES,
+    PACE_BYTES_PER_S,
+    PUBLISH_LIMIT_BYTES,
+    ROOM_BYTES,
+    Outboxes,
+    decode_frames,
+    reply_channel,
+)
 from storage.subscription import Subscription
 from tests.contract.storage.between import Between
 from tests.waiting import eventually
@@ -218,6 +226,41 @@ async def test_a_backlog_that_grows_too_large_is_given_up_before_patience_ends(l
         await boxes.drain(5)
         await eventually(lambda: len(ingress.seqs("next")) >= 30)
     assert without_repeats(ingress.seqs("next")) == list(range(30))
+
+
+async def test_who_can_wait_is_held_up_while_much_is_unheard(line: Line, ingress: Ingress) -> None:
+    boxes = Outboxes(line, lambda _: None)
+    await boxes.room(ingress.channel)
+    boxes.post(ingress.channel, frame(0, text="x" * (ROOM_BYTES + 1)))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(boxes.room(ingress.channel))
+    await asyncio.sleep(2 * replies.REPEAT_S)
+    assert not waiting.done()
+    async with ingress.listening(line), asyncio.timeout(5):
+        await waiting
+        await eventually(lambda: ingress.seqs() == [0])
+
+
+async def test_who_waits_for_room_goes_on_when_nobody_listens(line: Line, ingress: Ingress, impatient: None) -> None:
+    boxes = Outboxes(line, lambda _: None)
+    boxes.post(ingress.channel, frame(0, text="x" * (ROOM_BYTES + 1)))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await boxes.room(ingress.channel)
+
+
+async def test_megabytes_go_out_at_a_pace(line: Line, ingress: Ingress) -> None:
+    boxes = Outboxes(line, lambda _: None)
+    loop = asyncio.get_running_loop()
+    async with ingress.listening(line):
+        began = loop.time()
+        for seq in range(16):
+            boxes.post(ingress.channel, frame(seq, text="x" * 500_000))
+            await asyncio.sleep(0)
+            await boxes.room(ingress.channel)
+        # The last of it may go out a moment before its time has come.
+        assert loop.time() - began >= (16 * 500_000 - 2 * ROOM_BYTES) / PACE_BYTES_PER_S
+        await eventually(lambda: without_repeats(ingress.seqs()) == list(range(16)))
 
 
 async def test_drain_waits_no_longer_than_it_is_told(line: Line, ingress: Ingress) -> None:

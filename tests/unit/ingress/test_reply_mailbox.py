@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from ingress.mailbox import MOST_CHUNKS_WAITING, Mailbox
+from ingress.mailbox import MOST_CHUNKS_WAITING, MOST_SOUND_WAITING_BYTES, Mailbox
 from schemas.chunks import Chunk, Ended, Finish, Frame, TextDelta
 from schemas.errors import Cancelled, DeadlineExceeded, WorkerLost
+from schemas.media_chunks import Audio
 from schemas.usage import UNCOUNTED, Usage
 
 COMPLETED = Ended("completed", Usage(3, 2))
@@ -205,6 +206,19 @@ async def test_a_client_far_behind_the_engine_is_cut(stream: Mailbox) -> None:
     assert stream.stalled
     with pytest.raises(asyncio.CancelledError):
         await sending
+
+
+async def test_a_client_far_behind_in_sound_is_cut_and_one_that_reads_is_not(stream: Mailbox) -> None:
+    half = Audio(bytes(MOST_SOUND_WAITING_BYTES // 2))
+    for seq in range(0, 6, 2):
+        stream.deliver(frame(seq, half))
+        stream.deliver(frame(seq + 1, half))
+        assert len(await stream.take()) == 2
+    assert not stream.stalled
+    stream.let_go()
+    for seq in range(6, 9):
+        stream.deliver(frame(seq, half))
+    assert stream.stalled
 
 
 async def test_a_whole_answer_may_be_of_any_length(whole: Mailbox) -> None:
