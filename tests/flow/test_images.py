@@ -27,6 +27,9 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures
 PATH: Final = "/v1/images/generations"
 STORYBOARD: Final = "storyboard-image"
 RED, BLUE = picture("red"), picture("blue")
+RESTARTED_S: Final = 90.0
+"""A worker of so many lanes is slow to come back where a machine is busy."""
+
 PAINTER: Final = {"model": "painter", "prompt": "a boat"}
 
 
@@ -312,7 +315,7 @@ async def test_a_worker_killed_while_it_draws_is_followed_by_one_that_draws(brea
     key = await breakable.create_key(account)
     await breakable.start("media")
     breakable.upstream.script(Reply([asyncio.Event()], headers=JSON), images(RED))
-    async with breakable.client(key.secret) as http:
+    async with breakable.client(key.secret, timeout_s=RESTARTED_S) as http:
         asking = asyncio.create_task(http.post(PATH, json=PAINTER))
         await breakable.upstream.arrived(1)
         await breakable.kill("media")
