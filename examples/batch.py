@@ -1,14 +1,18 @@
-"""Has a file of questions answered as a batch: python examples/batch.py, with PENSTOCK_KEY set and `penstock up` running."""
+"""Have a file of questions answered as a batch with OpenAI's client: python examples/batch.py.
+
+PENSTOCK_URL is the base URL, http://127.0.0.1:8080/v1 by default, and PENSTOCK_KEY an access key.
+"""
 
 import json
 import os
 import time
+from typing import Final
 
 from openai import OpenAI
 
-QUESTIONS = ["Name a colour.", "Name a river.", "Name a tree."]
-ENDPOINT = "/v1/chat/completions"
-ENDED = {"completed", "failed", "expired", "cancelled"}
+QUESTIONS: Final = ["Name a colour.", "Name a river.", "Name a tree."]
+ENDPOINT: Final = "/v1/chat/completions"
+ENDED: Final = {"completed", "failed", "expired", "cancelled"}
 
 
 def lines() -> bytes:
@@ -30,7 +34,7 @@ def lines() -> bytes:
 
 
 def main() -> None:
-    base_url = os.environ.get("PENSTOCK_BASE_URL", "http://127.0.0.1:8080/v1")
+    base_url = os.environ.get("PENSTOCK_URL", "http://127.0.0.1:8080/v1")
     client = OpenAI(base_url=base_url, api_key=os.environ["PENSTOCK_KEY"])
     file = client.files.create(file=("questions.jsonl", lines()), purpose="batch")
     batch = client.batches.create(input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h")
