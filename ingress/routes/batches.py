@@ -93,6 +93,7 @@ async def create_batch(request: Request) -> Response:
             status, batch = 200, await _openai(door, asked, request, wanted)
         case DigitalOceanBatchRequest():
             status, batch = 201, await _digitalocean(door, asked, request, wanted)
+    await _keep_input(door, batch)
     made = await door.batches.create(batch, door.settings.batches_open)
     if made is None:
         most = door.settings.batches_open
@@ -206,6 +207,13 @@ async def _input(request: Request, file_id: str, param: str) -> File:
     if file.purpose != "batch":
         raise InvalidValue(f"'{param}' should name a file whose purpose is 'batch'.", param=param)
     return file
+
+
+async def _keep_input(door: Door, batch: Batch) -> None:
+    """Has the bytes of a file that expires earlier stay for as long as the batch may read them."""
+    until_ms = batch.expires_ms + DAY_MS
+    if batch.input.expires_ms is not None and batch.input.expires_ms < until_ms:
+        await door.expiring.expire(batch.input.key, until_ms)
 
 
 async def _url(door: Door, standing: Standing, file_id: str | None, until_ms: int) -> str | None:

@@ -11,6 +11,7 @@ import httpx2
 import openai
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 
 from schemas.batches import Batch
 from storage.batches import Batches, new_batch_id
@@ -65,7 +66,9 @@ def jsonl(lines: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 async def upload(sdk: openai.AsyncOpenAI, content: bytes) -> openai.types.FileObject:
-    return await sdk.files.create(file=("asked.jsonl", content), purpose="batch")
+    return await sdk.files.create(
+        file=("asked.jsonl", content), purpose="batch", expires_after={"anchor": "created_at", "seconds": 3600}
+    )
 
 
 async def start(sdk: openai.AsyncOpenAI, content: bytes, endpoint: Any = CHAT) -> openai.types.Batch:
@@ -94,6 +97,7 @@ async def rows(sdk: openai.AsyncOpenAI, file_id: str | None) -> dict[str, dict[s
 async def test_a_batch_is_answered_line_by_line(stack: Stack, sdk: openai.AsyncOpenAI, account: str) -> None:
     batch = await start(sdk, jsonl([line(f"line-{n}", seed=n) for n in range(200)]))
     assert (batch.status, batch.object, batch.metadata) == ("validating", "batch", {"team": "blue"})
+    assert batch.expires_at is not None
     assert batch.expires_at == batch.created_at + 86_400
     done = await ended(sdk, batch.id)
     assert done.status == "completed"
@@ -111,10 +115,19 @@ async def test_a_batch_is_answered_line_by_line(stack: Stack, sdk: openai.AsyncO
     assert len({charge.event.job_id for charge in charges}) == 200
     assert one["response"]["request_id"] in {charge.event.job_id for charge in charges}
     assert {(each.event.lane, each.event.usage.output_tokens) for each in charges} == {("text.default-batch", 2)}
+    bytes_go_ms = await _bytes_go_ms(stack, account, batch.input_file_id)
+    assert bytes_go_ms / 1000 > batch.expires_at, "a file that expires sooner is there for as long as it may be read"
     listed = await sdk.batches.list(limit=1)
     assert [each.id for each in listed.data] == [batch.id]
     output = await sdk.files.retrieve(done.output_file_id or "")
     assert (output.purpose, output.filename) == ("batch_output", f"{batch.id}_output.jsonl")
+
+
+async def _bytes_go_ms(stack: Stack, account: str, file_id: str) -> float:
+    async with Redis.from_url(stack.redis_url) as redis:
+        due_ms = await redis.zscore("penstock:objects", f"files/{account}/{file_id}")
+    assert due_ms is not None
+    return float(due_ms)
 
 
 async def test_what_is_wrong_with_a_line_is_told_in_the_errors_file(stack: Stack, sdk: openai.AsyncOpenAI) -> None:
