@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import fal_client.client
 import pytest
 import pytest_asyncio
 
@@ -116,6 +117,18 @@ async def test_a_file_at_an_address_that_is_not_public_is_not_fetched(queue: Fal
     await built.close()
 
 
+async def test_a_file_whose_server_is_busy_is_fetched_again(queue: FalQueue) -> None:
+    queue.result = {"image": {"url": queue.file("a.png")}}
+    queue.refusals["file"] = [503]
+    built = engine(queue)
+    handle, (made,) = await run(built, asked())
+    assert isinstance(made, Made)
+    with pytest.raises(EngineUnavailable):
+        await anext(built.open(asked(), handle, made.files[0]))
+    assert b"".join([piece async for piece in built.open(asked(), handle, made.files[0])]) == PICTURE
+    await built.close()
+
+
 async def test_a_file_larger_than_its_row_allows_and_one_that_is_gone_fail(queue: FalQueue) -> None:
     queue.result = {"image": {"url": queue.file("a.png")}}
     built = engine(queue, invoke={"results": "copy", "max_bytes": 1000})
@@ -135,6 +148,7 @@ async def test_a_file_larger_than_its_row_allows_and_one_that_is_gone_fail(queue
         ({"error": "Out of memory", "error_type": "runner_error"}, "Out of memory"),
         ({"error": f"bad key {SECRET}"}, "bad key [secret]"),
         ({"error": {"code": 1}}, "did not say why"),
+        ({"error_type": "runner_disconnected"}, "runner_disconnected"),
     ],
 )
 async def test_a_completed_job_with_an_error_has_failed(queue: FalQueue, told: dict[str, Any], said: str) -> None:
@@ -154,6 +168,37 @@ async def test_what_the_application_refuses_once_it_runs_is_told_by_argument(que
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, InvalidRequest)
     assert (failed.error.message, failed.error.param) == ("input.image_size: value is not valid", "input.image_size")
+    await built.close()
+
+
+async def test_an_application_that_broke_is_not_asked_for_its_result_for_ever(queue: FalQueue) -> None:
+    queue.result, queue.result_status = {"detail": f"CUDA out of memory, with {SECRET}"}, 500
+    built = engine(queue)
+    _, (failed,) = await run(built, asked())
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, EngineFailed)
+    assert failed.error.message == "CUDA out of memory, with [secret]"
+    queue.result, queue.result_status = {"detail": "It took too long", "error_type": "request_timeout"}, 504
+    _, (failed,) = await run(built, asked())
+    assert isinstance(failed, Failed)
+    await built.close()
+
+
+async def test_a_result_that_cannot_be_had_just_now_is_asked_for_again(queue: FalQueue) -> None:
+    queue.result, queue.result_status = "Bad Gateway", 502
+    built = engine(queue)
+    handle = await built.start(asked())
+    with pytest.raises(EngineUnavailable):
+        await built.poll(asked(), handle)
+    await built.close()
+
+
+async def test_an_answer_that_is_no_word_but_a_file_itself_is_not_kept_in_the_record(queue: FalQueue) -> None:
+    queue.result = {"image": {"url": "data:image/png;base64," + "A" * 1024 * 1024}}
+    built = engine(queue)
+    _, (failed,) = await run(built, asked())
+    assert isinstance(failed, Failed)
+    assert "larger than 1048576 bytes" in failed.error.message
     await built.close()
 
 
@@ -184,8 +229,9 @@ async def test_a_submission_without_an_answer_is_uncertain_and_the_queue_cannot_
     await built.close()
 
 
-async def test_the_queue_s_own_urls_are_asked_only_where_the_secret_may_go(queue: FalQueue) -> None:
-    queue.foreign_urls = True
+@pytest.mark.parametrize("elsewhere", ["http://elsewhere.example", "https://{host}", "http://127.0.0.1:1", "http://["])
+async def test_the_queue_s_own_urls_are_asked_only_where_the_secret_may_go(queue: FalQueue, elsewhere: str) -> None:
+    queue.urls_at = elsewhere.format(host=queue.url.removeprefix("http://"))
     built = engine(queue)
     handle, (made,) = await run(built, asked())
     assert isinstance(made, Made)
@@ -250,3 +296,31 @@ def test_networks_that_are_none_are_told_to_the_operator() -> None:
     row = {**ROW, "base_url": "https://queue.fal.run", "engine_options": {"file_networks": ["everywhere"]}}
     with pytest.raises(SetupError, match=r"model 'flux': engine_options.file_networks"):
         build(Model.model_validate(row), {"FAL_KEY": SECRET})
+
+
+def test_a_name_for_what_no_video_is_asked_for_is_told_to_the_operator() -> None:
+    row = {**ROW, "base_url": "https://queue.fal.run", "engine_options": {"names": {"promt": "prompt"}}}
+    with pytest.raises(SetupError, match=r"model 'flux': engine_options.names: 'promt'"):
+        build(Model.model_validate(row), {"FAL_KEY": SECRET})
+
+
+async def test_the_queue_of_these_tests_is_one_that_fal_s_own_client_understands(
+    queue: FalQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fal_client.client, "QUEUE_URL_FORMAT", f"{queue.url}/")
+    client = fal_client.AsyncClient(key=SECRET)
+    queue.statuses = [{"status": "IN_QUEUE"}, {"status": "IN_PROGRESS"}, {"status": "COMPLETED"}]
+    queue.result = {"seed": 7}
+    job = await client.submit("fal-ai/flux/dev", arguments={"prompt": "a boat"})
+    told = [await job.status(with_logs=True) for _ in range(3)]
+    assert told[0] == fal_client.Queued(position=3)
+    assert isinstance(told[1], fal_client.InProgress)
+    assert isinstance(told[2], fal_client.Completed)
+    assert await job.get() == {"seed": 7}
+    queue.statuses = [{"status": "COMPLETED", "error": "Out of memory", "error_type": "runner_error"}]
+    failed = await client.submit("fal-ai/flux/dev", arguments={})
+    with pytest.raises(fal_client.FalClientError, match="Out of memory"):
+        await failed.get()
+    await (await client.submit("fal-ai/flux/dev", arguments={})).cancel()
+    assert list(queue.requests.values())[-1].cancelled
+    await (await client._client).aclose()
