@@ -9,7 +9,7 @@ import psutil
 
 Seen = TypeVar("Seen")
 
-WEIGHTS: Final = ".gguf"
+WEIGHTS: Final = (".gguf", ".onnx")
 """How the files end whose pages are a model's weights, not the platform's."""
 
 MAX_HEAP: Final = re.compile(r"-Xmx(\d+)m")

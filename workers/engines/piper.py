@@ -1,9 +1,10 @@
 """A Piper voice in the worker's own process and off its event loop: sound goes out sentence by sentence."""
 
 import asyncio
+import pkgutil
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from schemas.catalog import Model
 from schemas.chunks import UsageReport
@@ -13,11 +14,14 @@ from schemas.media_chunks import Audio
 from schemas.usage import Usage
 from workers.engines import setup
 from workers.engines.mailbox import End, Mailbox
-from workers.engines.piper_voice import Options, Speech, Voice, load
-from workers.sound import SAMPLE_BYTES, SoundEncoder
+from workers.engines.once import Once
+from workers.engines.piper_files import Options, check
 
-PIECE_S: Final = 0.1
-"""What is encoded at once: the first bytes do not wait for a whole sentence to be encoded."""
+if TYPE_CHECKING:
+    from workers.engines.piper_voice import Speech, Voice
+
+LOAD: Final = "workers.engines.piper_voice:load"
+"""By name and not by import: what speaks is 60 MB that a worker nobody asks for speech does not need."""
 
 
 class Piper:
@@ -27,7 +31,7 @@ class Piper:
         self._options = setup.options(model, Options)
         self._model = model
         self._threads = ThreadPoolExecutor(self._options.jobs, thread_name_prefix=f"piper {model.id}")
-        self._voice: Voice | None = None
+        self._voice = Once(model.id, self._load)
         self._open: dict[Mailbox, Speech] = {}
 
     @property
@@ -35,12 +39,18 @@ class Piper:
         return self._options.jobs
 
     async def start(self) -> None:
-        """Loads the voice. Raises SetupError."""
-        self._voice = await asyncio.to_thread(load, self._model, self._options)
+        """Sees that all is there, and loads what an operator has brought; the embedded voice waits to be asked.
+
+        Raises SetupError.
+        """
+        check(self._model, self._options)
+        if self._options.model_path is not None:
+            await self._voice.load()
 
     async def generate(self, job_id: str, asked: Speak) -> AsyncGenerator[Sequence[Audio | UsageReport], None]:
+        voice = await self._voice.get()
         mailbox = Mailbox(asyncio.get_running_loop())
-        future = self._begin(asked, mailbox)
+        future = self._begin(voice, asked, mailbox)
         counted: list[UsageReport] = [UsageReport(Usage(units=len(asked.text)))]
         timeouts = self._model.timeouts
         limit_s, ended = timeouts.first_chunk_s, False
@@ -65,15 +75,17 @@ class Piper:
         for mailbox in list(self._open):
             self._stop(mailbox)
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
-        self._voice = None
+        await self._voice.close()
 
-    def _begin(self, asked: Speak, mailbox: Mailbox) -> Future[None]:
-        if self._voice is None:
-            raise EngineUnavailable(f"The engine of model '{self._model.id}' has not been started, or was closed.")
-        self._open[mailbox] = speech = Speech(self._voice)
-        future = self._threads.submit(_speak, self._voice, speech, asked, mailbox)
+    def _begin(self, voice: "Voice", asked: Speak, mailbox: Mailbox) -> Future[None]:
+        self._open[mailbox] = speech = voice.speech()
+        future = self._threads.submit(speech.speak, asked, mailbox)
         future.add_done_callback(lambda done: mailbox.put(0, End(None if done.cancelled() else done.exception())))
         return future
+
+    def _load(self) -> "Voice":
+        voice: Voice = pkgutil.resolve_name(LOAD)(self._model, self._options)
+        return voice
 
     def _stop(self, mailbox: Mailbox) -> None:
         mailbox.close()
@@ -93,17 +105,3 @@ class Piper:
             raise EngineUnavailable(f"The engine of model '{self._model.id}' was closed.")
         if end.error is not None:
             raise EngineFailed(f"The engine of model '{self._model.id}' failed while it spoke.") from end.error
-
-
-def _speak(voice: Voice, speech: Speech, asked: Speak, mailbox: Mailbox) -> None:
-    """One whole text, in a thread; what is closed in the middle ends there."""
-    encoder = SoundEncoder(asked.output_format, voice.rate_hz)
-    piece_bytes = int(PIECE_S * voice.rate_hz) * SAMPLE_BYTES
-    spoken = False
-    for samples in speech.samples(asked.text, asked.voice, asked.speed):
-        spoken = spoken or bool(samples)
-        for begin in range(0, len(samples), piece_bytes):
-            if mailbox.put(0, encoder.feed(samples[begin : begin + piece_bytes])):
-                return
-    if spoken:
-        mailbox.put(0, encoder.end())

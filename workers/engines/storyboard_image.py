@@ -1,8 +1,8 @@
 """A development model: real pictures of the size and format asked for, whose only art is the prompt itself."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from functools import partial
+import pkgutil
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -13,7 +13,12 @@ from schemas.media import Draw
 from schemas.usage import Usage
 from workers.engine import Drawn
 from workers.engines import setup
-from workers.engines.storyboard_picture import draft, drawn, encoded
+from workers.engines.once import Once
+
+Stages = Callable[[Draw, int], Iterator[Drawn]]
+
+STAGES: Final = "workers.engines.storyboard_picture:stages"
+"""By name and not by import: Pillow and its codecs wait until somebody wants a picture."""
 
 MOST_PIXELS: Final = 16_000_000
 """Of one picture, which is drawn in memory, several layers at once."""
@@ -33,30 +38,21 @@ class StoryboardImage:
         self.slots = setup.options(model, Options).jobs
         if self.slots < 1:
             raise setup.SetupError(f"model '{model.id}': engine_options: jobs should be at least 1")
+        setup.need(model, "PIL")
+        self._stages: Once[Stages] = Once(model.id, lambda: pkgutil.resolve_name(STAGES))
         for size in model.image.sizes:
             width, height = (int(side) for side in size.split("x"))
             if width * height > MOST_PIXELS:
                 raise setup.SetupError(f"model '{model.id}': size {size}: {MOST_PIXELS} pixels are the most")
 
     async def generate(self, job_id: str, asked: Draw) -> AsyncGenerator[Sequence[Drawn | UsageReport], None]:
+        stages = await self._stages.get()
         yield [UsageReport(Usage())]
         for number in range(asked.images):
-            given = _stages(asked, number)
+            given = stages(asked, number)
             while (each := await asyncio.to_thread(next, given, None)) is not None:
                 whole = each.partial is None
                 yield [UsageReport(Usage(units=number + 1)), each] if whole else [each]
 
     async def close(self) -> None:
-        """Nothing is open."""
-
-
-def _stages(asked: Draw, number: int) -> Iterator[Drawn]:
-    """The drafts of one picture, and then it."""
-    transparent = asked.background == "transparent"
-    encode = partial(encoded, transparent=transparent)
-    content_type = f"image/{asked.output_format}"
-    image = drawn(asked, number)
-    for each in range(asked.partial_images):
-        sketch = encode(draft(image, each, asked.partial_images), asked.output_format, asked.output_compression)
-        yield Drawn(number, sketch, content_type, each)
-    yield Drawn(number, encode(image, asked.output_format, asked.output_compression), content_type)
+        await self._stages.close()

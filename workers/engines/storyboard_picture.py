@@ -2,11 +2,14 @@
 
 import hashlib
 import io
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from PIL import Image, ImageDraw
 
 from schemas.media import Draw, ImageFormat
+from workers.engine import Drawn
 from workers.engines.title_card import colour, ground, write
 
 MOST_SHAPES: Final = 16
@@ -18,6 +21,18 @@ PLAIN_QUALITY: Final = 100
 """What OpenAI means where nobody asks for a compression."""
 
 Digest = bytes
+
+
+def stages(asked: Draw, number: int) -> Iterator[Drawn]:
+    """The drafts of one picture, and then it."""
+    transparent = asked.background == "transparent"
+    encode = partial(encoded, transparent=transparent)
+    content_type = f"image/{asked.output_format}"
+    image = drawn(asked, number)
+    for each in range(asked.partial_images):
+        sketch = encode(draft(image, each, asked.partial_images), asked.output_format, asked.output_compression)
+        yield Drawn(number, sketch, content_type, each)
+    yield Drawn(number, encode(image, asked.output_format, asked.output_compression), content_type)
 
 
 def drawn(asked: Draw, number: int) -> Image.Image:

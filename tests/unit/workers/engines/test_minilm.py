@@ -91,11 +91,12 @@ async def test_a_token_that_there_is_not_is_refused(engine: MiniLM) -> None:
     assert raised.value.param == "input"
 
 
-async def test_before_it_is_started_it_is_not_there() -> None:
+async def test_once_it_is_closed_it_is_not_there() -> None:
     engine = MiniLM(row(), None)
+    await engine.start()
+    await engine.close()
     with pytest.raises(EngineUnavailable):
         await embed(engine, "a")
-    await engine.close()
 
 
 @pytest.mark.parametrize(

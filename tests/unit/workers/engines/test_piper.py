@@ -60,7 +60,7 @@ async def test_what_cannot_be_spoken_is_the_callers_mistake(engine: Piper, text:
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("text", ["a\0b", "!!!", "😀", "1234567890", "日本語", "<speak>x</speak>", "[[wan", "é̂́ a"])
 async def test_odd_texts_are_spoken(engine: Piper, text: str) -> None:
-    assert heard(await sound_of(engine, Speak(text, "joe", "wav")), "wav").seconds > 0.1
+    assert heard(await sound_of(engine, Speak(text, "joe", "wav")), "wav").seconds > 0.05, "each length is drawn by chance"
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -71,9 +71,12 @@ async def test_two_texts_at_once_do_not_mix(engine: Piper) -> None:
     assert heard(short, "wav").seconds < 2 < heard(long, "wav").seconds
 
 
-async def test_an_engine_that_was_not_started_is_not_there() -> None:
+async def test_once_it_is_closed_it_is_not_there() -> None:
+    engine = piper()
+    await engine.start()
+    await engine.close()
     with pytest.raises(EngineUnavailable):
-        await sound_of(piper(), Speak(TEXT, "joe"))
+        await sound_of(engine, Speak(TEXT, "joe"))
 
 
 @pytest.mark.parametrize("options", [{"jobs": 0}, {"voice": "joe"}])
