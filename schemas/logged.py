@@ -42,7 +42,8 @@ class Accepted(msgspec.Struct, frozen=True, array_like=True):
 class LoggedReply(msgspec.Struct, frozen=True):
     """The last of `chunks` is the job's end; those too large for the log lie in object storage.
 
-    Of a job whose envelope could not be read there is only the id.
+    Without any, it says that the job was queued again after its end, and its reply came before. Of a job whose envelope
+    could not be read there is only the id.
     """
 
     job: Accepted

@@ -9,7 +9,8 @@ import msgspec
 from schemas.chunks import Ended, Frame
 from schemas.errors import InternalError, ModelNotFound, Undecidable, WorkerLost
 from schemas.jobs import COUNT_TOKENS, DECODER, WORK_DECODER, Asked, Job, Stored
-from schemas.logged import Accepted, topic_of
+from schemas.logged import LOG_CHANNEL, Accepted, topic_of
+from schemas.topics import REPLIES
 from schemas.usage import Usage
 from storage.jobs import Claim, Claimed, JobRecords
 from storage.lane_consumer import LaneConsumer, Taken
@@ -229,12 +230,15 @@ class LaneLoop:
     async def _repeat_end(self, job: Job, claimed: Claimed) -> None:
         """The job has ended, perhaps with nobody told: whoever still waits hears it, and the event goes out again.
 
-        What was replied to the log is there since before the end.
+        What was replied to the log is there since before the end; a submission's job that was queued twice is told of
+        with nothing to say, for what was reserved the second time.
         """
         if topic_of(job.reply_to) is None:
             lost = WorkerLost("The worker was lost at the end of this request. Ask again.")
             attempt, usage = _ended_as(claimed)
             self._outboxes.post(job.reply_to, Frame(job.id, attempt + 1, 0, [Ended("failed", usage, lost.data())]))
+        elif job.reply_to == LOG_CHANNEL:
+            await until_done(lambda: self._log_replies.publish(REPLIES, Accepted.of(job), []))
         await self._settler.publish_usage(job, claimed.end)
 
     async def _refuse_unreadable(self, taken: Taken, reason: str) -> None:

@@ -53,6 +53,9 @@ class Answerer:
         if accepted is None:
             log.error("reply_of_unknown_job", extra={"job_id": reply.job.job_id})
             return
+        if not reply.chunks:
+            await self._forget(accepted)
+            return
         try:
             chunks = await until_done(lambda: chunks_of(reply, self._door.objects))
         except (FileNotFoundError, *UNREADABLE):
@@ -90,6 +93,12 @@ class Answerer:
             return job
         found = await until_done(lambda: self._known.accepted(job.job_id))
         return None if found is None else ACCEPTED_DECODER.decode(found)
+
+    async def _forget(self, accepted: Accepted) -> None:
+        """A job that was queued twice, around a crash: its reply came before, and this is what it holds still."""
+        ticket = DECODER.decode(accepted.context)
+        await until_done(lambda: self._door.limits.settle(ticket.scopes, accepted.job_id, 0))
+        await until_done(lambda: self._known.close(accepted.job_id))
 
     async def _finish(self, accepted: Accepted, chunks: Sequence[Chunk]) -> None:
         ticket = DECODER.decode(accepted.context)
