@@ -7,6 +7,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
 from typing import Any, Final
 from urllib.request import Request, urlopen
 
@@ -74,7 +75,7 @@ class FalSignature:
                 return
             try:
                 self._keys = _keys(await asyncio.to_thread(self._get, self._url))
-            except (OSError, ValueError) as failure:
+            except (OSError, HTTPException, ValueError) as failure:
                 log.warning("fal_keys_not_had", extra={"url": self._url, "reason": str(failure)})
             self._asked_at = self._clock()
 

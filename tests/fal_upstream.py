@@ -35,7 +35,8 @@ class FalQueue:
     result_status: int = 200
     refusals: dict[str, list[int]] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
-    foreign_urls: bool = False
+    urls_at: str | None = None
+    """Where the queue says that its jobs are asked for; None is where they are."""
 
     def __post_init__(self) -> None:
         self.requests: dict[str, Request] = {}
@@ -95,7 +96,7 @@ class FalQueue:
         if "submit" in self.held:
             await self.go.wait()
         # As the real one does, without the path below the application.
-        base = "http://elsewhere.example" if self.foreign_urls else self.url
+        base = self.url if self.urls_at is None else self.urls_at
         at = f"{base}/{owner}/{alias}/requests/{request_id}"
         return web.json_response(
             {
@@ -120,7 +121,11 @@ class FalQueue:
     async def _result(self, request: web.Request) -> web.StreamResponse:
         if (refused := self._refusal("result")) is not None:
             return refused
-        return web.json_response(self._found(request).result, status=self.result_status)
+        found = self._found(request)
+        if (error := found.statuses[-1].get("error")) is not None:
+            told = {"detail": error, "error_type": found.statuses[-1].get("error_type")}
+            return web.json_response(told, status=500)
+        return web.json_response(found.result, status=self.result_status)
 
     async def _cancel(self, request: web.Request) -> web.StreamResponse:
         self.asked["cancel"] += 1

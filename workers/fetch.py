@@ -29,6 +29,14 @@ SHOWN: Final = 200
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 
 
+class NotServed(InvalidRequest):
+    """The server that a URL leads to answered with something else than the file; `passes` if it may not always."""
+
+    def __init__(self, message: str, answered: int) -> None:
+        super().__init__(message)
+        self.passes = answered == 429 or answered >= 500
+
+
 class Fetcher:
     """Opens nothing before it is first asked; `close` ends it."""
 
@@ -54,7 +62,7 @@ class Fetcher:
     async def read(self, url: str, most_bytes: int) -> AsyncGenerator[bytes, None]:
         """The body piece by piece, however long it takes as long as some of it comes within the limit. Raises as `get`.
 
-        What breaks off raises EngineUnavailable: it may be asked for again.
+        What breaks off, or whose server is busy, raises EngineUnavailable: it may be asked for again.
         """
         shown = url if len(url) <= SHOWN else url[:SHOWN] + "…"
         size_bytes = 0
@@ -70,6 +78,10 @@ class Fetcher:
                     if size_bytes > most_bytes:
                         raise BodyTooLarge(f"What '{shown}' leads to is larger than {most_bytes} bytes.")
                     yield piece
+        except NotServed as refused:
+            if refused.passes:
+                raise EngineUnavailable(refused.message) from refused
+            raise
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:
             raise EngineUnavailable(f"'{shown}' could not be fetched, or not to its end.") from exc
 
@@ -104,7 +116,8 @@ class Fetcher:
                     url = str(target.join(URL(location)))
                     continue
                 if response.status != 200:
-                    raise InvalidRequest(f"'{shown}' could not be fetched: its server answered {response.status}.")
+                    words = f"'{shown}' could not be fetched: its server answered {response.status}."
+                    raise NotServed(words, response.status)
                 yield response
                 return
         raise InvalidRequest(f"'{shown}' could not be fetched: it is redirected more than {MAX_REDIRECTS} times.")

@@ -21,16 +21,22 @@ from storage.async_record import Made, RemoteFile
 from workers.engines import fal_errors, setup
 from workers.engines.fal_files import LinkedFile, linked_files, with_placeholders
 from workers.engines.film_units import film_usage
-from workers.engines.job_calls import JobCalls, decoded
+from workers.engines.job_calls import Answer, JobCalls, decoded
 from workers.engines.upstream import checked_headers
 from workers.fetch import Fetcher
 from workers.job_engine import Failed, JobAsked, Queued, Running, State, UncertainStart
 
-QUEUED: Final = "IN_QUEUE"
-RUNNING: Final = "IN_PROGRESS"
-DONE: Final = "COMPLETED"
 WEBHOOKS: Final = "/v1/webhooks/fal"
 MOST_FILES: Final = 32
+MOST_OUTPUT_BYTES: Final = 1024 * 1024
+"""Of an application's answer, which rests in the job's record; files come as URLs beside it."""
+
+TOO_LARGE: Final = (
+    f"The engine's answer is larger than {MOST_OUTPUT_BYTES} bytes. "
+    "Ask it for URLs of files, not for the files themselves."
+)
+
+FILM_FIELDS: Final = frozenset({"prompt", "negative_prompt", "seed", "seconds", "fps", "size", "width", "height"})
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +82,7 @@ class Fal:
     """One row's application; a handle is the queue's own word on where the job is asked for."""
 
     def __init__(self, model: Model, secret: str | None) -> None:
-        self._options = options = setup.options(model, Options)
+        self._options = options = _options(model)
         self._model = model.id
         self._application = model.upstream_name.strip("/")
         self._unit: Unit = model.price.unit
@@ -86,7 +92,7 @@ class Fal:
         key = {} if secret is None else {"Authorization": f"Key {secret}"}
         headers = {**key, "Content-Type": "application/json", **checked_headers(model, options.headers)}
         self._calls = JobCalls(model, headers, secret, fal_errors.of_body)
-        self._host = URL(str(model.base_url)).host
+        self._origin = URL(str(model.base_url)).origin()
         self._fetcher = Fetcher(_networks(model, options.file_networks), http=options.file_http)
 
     async def start(self, asked: JobAsked) -> str:
@@ -113,8 +119,8 @@ class Fal:
                 return Queued()
             case "IN_PROGRESS":
                 return Running(0)
-            case "COMPLETED" if status.error:
-                return Failed(fal_errors.of_failure(self._model, status.error, self._secret))
+            case "COMPLETED" if status.error or status.error_type:
+                return Failed(fal_errors.of_failure(self._model, status.error or status.error_type, self._secret))
             case "COMPLETED":
                 return await self._made(asked, at)
             case _:
@@ -142,11 +148,9 @@ class Fal:
     async def _made(self, asked: JobAsked, at: Handle) -> State:
         answer = await self._calls.ask("GET", URL(at.response_url, encoded=True))
         if answer.status != 200:
-            error = self._calls.refusal(answer)
-            if error.retryable:
-                raise error
-            # What an application refuses only once it runs is its answer to the job.
-            return Failed(error)
+            return self._unmade(answer)
+        if len(answer.body) > MOST_OUTPUT_BYTES:
+            return Failed(EngineFailed(TOO_LARGE))
         output = decoded(RESULT, self._model, answer)
         if isinstance(asked.work, Film):
             return self._film(asked.work, output)
@@ -157,6 +161,16 @@ class Fal:
         if len(files) > MOST_FILES:
             return Failed(EngineFailed(f"The engine made {len(files)} files; {MOST_FILES} are the most."))
         return Made(usage, tuple(file.remote for file in files), with_placeholders(output, files))
+
+    def _unmade(self, answer: Answer) -> State:
+        """What an application refuses, or breaks at, only once it runs is its answer to the job."""
+        if fal_errors.is_failure(answer.status, answer.headers, answer.body):
+            said = fal_errors.of_body(answer.body).message
+            return Failed(fal_errors.of_failure(self._model, said, self._secret))
+        error = self._calls.refusal(answer)
+        if error.retryable:
+            raise error
+        return Failed(error)
 
     def _film(self, film: Film, output: Any) -> State:
         files: list[LinkedFile] = linked_files(output)
@@ -195,7 +209,7 @@ class Fal:
     def _checked(self, told: Handle) -> str:
         """The queue's URLs where they are its own, for the secret goes along; else where its client asks."""
         urls = (told.status_url, told.response_url, told.cancel_url)
-        if not all(_host(url) == self._host for url in urls):
+        if not all(_origin(url) == self._origin for url in urls):
             owner, _, rest = self._application.partition("/")
             alias = rest.partition("/")[0]
             base = str(self._calls.url(f"/{owner}/{alias}/requests/{told.request_id}"))
@@ -203,9 +217,17 @@ class Fal:
         return ENCODE(told).decode()
 
 
-def _host(url: str) -> str | None:
+def _options(model: Model) -> Options:
+    options = setup.options(model, Options)
+    if unknown := sorted(options.names.keys() - FILM_FIELDS):
+        known = ", ".join(sorted(FILM_FIELDS))
+        raise setup.SetupError(f"model '{model.id}': engine_options.names: '{unknown[0]}' is none of {known}")
+    return options
+
+
+def _origin(url: str) -> URL | None:
     try:
-        return URL(url).host
+        return URL(url).origin()
     except ValueError:
         return None
 
