@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ingress.translate.integers import check_integers
+from ingress.translate.numbers import check_numbers
 from schemas.errors import InvalidRequest, InvalidValue, PenstockError, UnsupportedParameter
 from schemas.place import place
 
@@ -33,7 +33,7 @@ def read(kind: type[Body], body: bytes) -> Body:
     except ValidationError as fault:
         # Not chained: a ValidationError repeats its input, and whoever logs an error must not log a prompt.
         raise body_error(fault, kind.model_fields) from None
-    check_integers(body)
+    check_numbers(body)
     return request
 
 
