@@ -11,12 +11,9 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
-from redis.asyncio import Redis
 
 from schemas.access import Limits
-from schemas.topics import DEAD_LETTERS, REPLIES
+from schemas.topics import DEAD_LETTERS
 from storage.local.kafka_program import KafkaProgram
 from tests import upstream
 from tests.asking import QUESTION, ask
@@ -340,54 +337,3 @@ async def test_a_reply_that_came_while_the_door_was_dead_is_published(
     await stack.start("logdoor", **SHORT)
     (told,) = await producer.results(named)
     assert said(CHAT, told.value["body"]) == "late"
-
-
-async def test_a_job_that_was_queued_twice_around_a_crash_is_answered_once_and_holds_nothing(
-    stack: Stack, producer: Producer, account: str
-) -> None:
-    """As if the door had died between its lane's acknowledgement and its own note of it."""
-    named = await producer.send(CHAT, {"model": "scripted", "messages": QUESTION})
-    (first,) = await producer.results(named)
-    await stack.until_free(account)
-    await stack.kill("logdoor")
-    place = first.value["submission"]
-    await rewind(stack.bootstrap, f"penstock.log-door.{place['topic']}", place)
-    await forget_queued(stack.redis_url)
-    await stack.start("logdoor", **SHORT)
-    async with reading(stack.bootstrap, REPLIES) as replies, asyncio.timeout(20):
-        for _ in ("the answer", "that it came before"):
-            await found(replies, lambda message: message.key == first.value["id"].encode())
-    await until(lambda: held_or_asked(stack, account), lambda seen: seen == (0, 0, 1))
-    assert len(await stack.charges(account, 1)) == 1
-    assert len([told for told in producer.told if told.value["correlation_id"] == named]) == 1
-
-
-async def rewind(bootstrap: str, group: str, place: dict[str, Any]) -> None:
-    """Has the group begin at this place again, once its dead member is out of it."""
-    partition = TopicPartition(place["topic"], place["partition"])
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
-    await consumer.start()
-    consumer.assign([partition])
-
-    async def rewound() -> bool:
-        try:
-            await consumer.commit({partition: place["offset"]})
-        except KafkaError:
-            return False
-        return True
-
-    await until(rewound, bool)
-    await consumer.stop()
-
-
-async def forget_queued(redis_url: str) -> None:
-    async with Redis.from_url(redis_url) as redis:
-        async for key in redis.scan_iter("penstock:submissions:taken:*"):
-            await redis.delete(key)
-
-
-async def held_or_asked(stack: Stack, account: str) -> tuple[int, int, int]:
-    """The account's slots, what is left of the submissions to answer, and how often the engine was asked."""
-    async with Redis.from_url(stack.redis_url) as redis:
-        left = await redis.hlen("penstock:submissions:open")
-    return await stack.slots_held(account), int(left), len(stack.upstream.asked)
