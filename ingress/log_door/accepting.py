@@ -92,6 +92,7 @@ class Acceptor:
         except PenstockError:
             return
         result = refused(fault, received.job_id, None, received.origin)
+        result = msgspec.structs.replace(result, correlation_id=received.correlation_id)
         await self._results.publish(result, key.account, received.returned)
 
     async def _accept(self, received: Received, submission: Submission, key: AccessKey) -> None:

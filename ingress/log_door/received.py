@@ -20,6 +20,18 @@ MOST_HEADERS_BYTES: Final = 32 * 1024
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+MOST_CORRELATION_CHARS: Final = 512
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """The one thing that tells a producer which of its messages was no submission."""
+
+    correlation_id: str | None = None
+
+
+KNOWN: Final = msgspec.json.Decoder(_Known)
+
+
 class Received(NamedTuple):
     """`returned` are the producer's own headers, which its result carries again."""
 
@@ -45,6 +57,15 @@ class Received(NamedTuple):
     def job_number(self) -> str:
         digest = hashlib.sha256("/".join(map(str, self.origin)).encode()).hexdigest()
         return f"{self.origin.timestamp_ms:012x}{digest[:20]}"
+
+    @property
+    def correlation_id(self) -> str | None:
+        """What the message says of itself even where it is no submission."""
+        try:
+            told = KNOWN.decode(self.value).correlation_id
+        except UNREADABLE:
+            return None
+        return told if told is None or len(told) <= MOST_CORRELATION_CHARS else None
 
     def submission(self) -> Submission:
         """Raises InvalidRequest, which says what is wrong with the envelope, and not with the body in it."""

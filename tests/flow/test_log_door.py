@@ -187,17 +187,18 @@ async def test_a_limit_that_is_reached_answers_with_when_to_come_again(stack: St
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    ("value", "says", "correlation_id"),
     [
-        (b"\xc1 is no JSON", "submission"),
-        (b'{"operation": "/v1/chat/completions"}', "body"),
-        (b'{"operation": "/v1/nothing", "body": {}}', "operation"),
-        (b'{"operation": "/v1/chat/completions", "body": {}, "surprise": 1}', "surprise"),
-        (b"[" * 100_000, "submission"),
+        (b"\xc1 is no JSON", "submission", None),
+        (b'{"operation": "/v1/chat/completions"}', "body", None),
+        (b'{"operation": "/v1/nothing", "body": {}, "correlation_id": "c-9"}', "operation", "c-9"),
+        (b'{"operation": "/v1/chat/completions", "body": {}, "correlation_id": 9}', "correlation_id", None),
+        (b'{"operation": "/v1/chat/completions", "body": {}, "surprise": 1}', "surprise", None),
+        (b"[" * 100_000, "submission", None),
     ],
 )
 async def test_what_cannot_be_read_is_set_aside_and_stops_nobody(
-    stack: Stack, producer: Producer, account: str, value: bytes, says: str
+    stack: Stack, producer: Producer, account: str, value: bytes, says: str, correlation_id: str | None
 ) -> None:
     for _ in range(8):
         await producer.put(value, headers={"test": account})
@@ -205,6 +206,7 @@ async def test_what_cannot_be_read_is_set_aside_and_stops_nobody(
     assert told.value["status"] == 200
     refused = await producer.having("test", account)
     assert (refused.value["status"], refused.key) == (400, account)
+    assert refused.value["correlation_id"] == correlation_id
     assert says in refused.value["error"]["message"]
     async with reading(stack.bootstrap, DEAD_LETTERS) as letters, asyncio.timeout(10):
         letter = await found(letters, lambda message: headers_of(message).get("test") == account)
