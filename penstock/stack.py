@@ -107,18 +107,11 @@ class Stack:
             *self._workers("media-worker", 1, _of(lanes, MEDIA)),
             *self._long(_of(lanes, LONG)),
             self._part(
-                "log-door",
-                ["-m", "ingress.log_door"],
+                "log-and-batches",
+                ["-m", "ingress.log_and_batches"],
                 Stage.DOOR,
-                {"PENSTOCK_LOG_DOOR_INSTANCE": "log-door"},
-                "submissions through Kafka",
-            ),
-            self._part(
-                "batches",
-                ["-m", "ingress.batches"],
-                Stage.WORK,
-                {"PENSTOCK_BATCHES_INSTANCE": "batches"},
-                "batches, through their lanes",
+                {"PENSTOCK_LOG_DOOR_INSTANCE": "log-door", "PENSTOCK_BATCHES_INSTANCE": "batches"},
+                "submissions through Kafka, and batches",
             ),
             self._part(
                 "streams", ["-m", "streams"], Stage.WORK, {"PENSTOCK_STREAMS_INSTANCE": "streams"}, "usage to ledger"
@@ -135,15 +128,12 @@ class Stack:
         ]
 
     def _long(self, lanes: Sequence[str]) -> list[Part]:
-        """The dispatcher of these lanes and the worker that does their jobs' steps; nothing where there is no lane."""
+        """What dispatches these lanes' jobs and does their steps; nothing where there is no lane."""
         if not lanes:
             return []
-        dispatch = ["-m", "workers.dispatch", *(word for lane in lanes for word in ("--lane", lane))]
+        work = ["-m", "workers.long_jobs", *(word for lane in lanes for word in ("--lane", lane))]
         named = {"PENSTOCK_WORKER_NAME": "dispatcher"}
-        return [
-            self._part("dispatcher", dispatch, Stage.WORK, named, f"lanes {', '.join(lanes)}"),
-            self._part("jobs-worker", ["-m", "workers.jobs_worker"], Stage.WORK, {}, "steps of long jobs"),
-        ]
+        return [self._part("long-jobs", work, Stage.WORK, named, f"lanes {', '.join(lanes)}")]
 
     def _part(self, name: str, command: Sequence[str], stage: Stage, own: Mapping[str, str], what: str) -> Part:
         env = {**self._environment(), **own, "PENSTOCK_METRICS_PORT": str(free_port())}

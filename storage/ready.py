@@ -3,6 +3,8 @@
 import os
 from typing import Final
 
+from storage.heap import freeze_heap
+
 READY_FD: Final = "PENSTOCK_READY_FD"
 """Names the open file descriptor that the word goes to."""
 
@@ -16,3 +18,9 @@ def notify_ready() -> None:
         return
     with os.fdopen(int(descriptor), "wb") as listener:
         listener.write(WORD)
+
+
+def started() -> None:
+    """What a process does once all that it holds is open."""
+    freeze_heap()
+    notify_ready()

@@ -5,7 +5,7 @@ import logging
 import secrets
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
@@ -19,7 +19,6 @@ from storage.async_record import JobName
 from storage.async_views import Views
 from storage.database import Database
 from storage.expiring import ExpiringObjects
-from storage.heap import freeze_heap
 from storage.jobs import JobRecords
 from storage.kafka import LogProducer
 from storage.lane_consumer import LaneConsumer
@@ -28,7 +27,7 @@ from storage.line import Line
 from storage.object_storage import open_objects
 from storage.observe.exposition import exposed
 from storage.observe.logging import configure
-from storage.ready import notify_ready
+from storage.ready import started
 from storage.settings import ObserveSettings, StorageSettings
 from storage.settings_help import parser
 from storage.settings_read import read_settings
@@ -56,16 +55,15 @@ async def serve(
     webhooks: WebhookSettings,
     observe: ObserveSettings,
     lanes: Sequence[str],
+    *,
+    ready: Callable[[], None],
+    stop: asyncio.Event,
 ) -> None:
-    """Dispatches these lanes' jobs, and sweeps all lanes', until it is told to stop or a part of it fails."""
+    """Dispatches these lanes' jobs, and sweeps all lanes', until `stop` is set or a part of it fails."""
     async with AsyncExitStack() as keep:
         work = await _open(keep, storage, settings, observe, lanes, webhooks=webhooks)
-        freeze_heap()
-        notify_ready()
+        ready()
         log.info("dispatcher_ready", extra={"lanes": list(lanes), "worker": settings.worker_name})
-        stop = asyncio.Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, stop.set)
         tasks = [asyncio.create_task(each) for each in (*work, stop.wait())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -138,6 +136,14 @@ async def _open(
     ]
 
 
+async def _main(lanes: Sequence[str], storage: StorageSettings, observe: ObserveSettings) -> None:
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    settings, webhooks = read_settings(LongSettings), read_settings(WebhookSettings)
+    await serve(storage, settings, webhooks, observe, lanes, ready=started, stop=stop)
+
+
 def main() -> int:
     words = parser(
         "python -m workers.dispatch", __doc__, [StorageSettings, LongSettings, WebhookSettings, ObserveSettings]
@@ -148,8 +154,7 @@ def main() -> int:
     try:
         observe = read_settings(ObserveSettings)
         configure("dispatcher", observe)
-        storage, settings = read_settings(StorageSettings), read_settings(LongSettings)
-        uvloop.run(serve(storage, settings, read_settings(WebhookSettings), observe, lanes))
+        uvloop.run(_main(lanes, read_settings(StorageSettings), observe))
     except (InvalidValue, SetupError, Undecidable) as failure:
         log.error("dispatcher_stopped", extra={"reason": str(failure)})  # noqa: TRY400 - one line, its reason is all
         return 1

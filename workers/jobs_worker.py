@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
@@ -25,7 +25,7 @@ from storage.line import Line
 from storage.object_storage import open_objects
 from storage.observe.exposition import exposed
 from storage.observe.logging import configure
-from storage.ready import notify_ready
+from storage.ready import started
 from storage.settings import ObserveSettings, StorageSettings
 from storage.settings_help import parser
 from storage.settings_read import read_settings
@@ -101,8 +101,10 @@ class StepRunner:
             raise
 
 
-def serve(storage: StorageSettings, settings: LongSettings, observe: ObserveSettings) -> int:
-    """Does steps until it is told to stop."""
+def serve(
+    storage: StorageSettings, settings: LongSettings, observe: ObserveSettings, then: Callable[[], None] = started
+) -> int:
+    """Does steps, in the main thread, until the process is told to stop; calls `then` when it has begun."""
     app = make_app(storage.redis)
     runner = StepRunner(storage)
     runner.open(load_catalog(catalog_files(storage.catalog)))
@@ -112,7 +114,7 @@ def serve(storage: StorageSettings, settings: LongSettings, observe: ObserveSett
 
         def ready(**_: object) -> None:
             log.info("jobs_worker_ready")
-            notify_ready()
+            then()
 
         worker_ready.connect(ready, weak=False)
         # Who listens here sets logging up in Celery's place.

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 import uvloop
@@ -21,11 +22,11 @@ from ingress.settings import IngressSettings
 from schemas.errors import InvalidValue, Undecidable
 from schemas.topics import BATCH_REPLIES
 from storage.catalog import CatalogError
-from storage.heap import freeze_heap
+from storage.kafka_security import Kafka
 from storage.lane_consumer import LaneConsumer
 from storage.observe.exposition import exposed
 from storage.observe.logging import configure
-from storage.ready import notify_ready
+from storage.ready import started
 from storage.settings import ObserveSettings, StorageSettings
 from storage.settings_help import parser
 from storage.settings_read import read_settings
@@ -37,18 +38,22 @@ LINGER_MS: Final = 5
 log = logging.getLogger("ingress")
 
 
-async def serve(door: Door, storage: StorageSettings, settings: BatchSettings, stop: asyncio.Event) -> None:
-    """Runs batches behind an open door until `stop` is set; raises what ends a part of it."""
+async def serve(
+    door: Door, kafka: Kafka, settings: BatchSettings, ready: Callable[[], None], stop: asyncio.Event
+) -> None:
+    """Says once that it is `ready`, and runs batches behind an open door until `stop` is set.
+
+    Raises what ends a part of it.
+    """
     instance = settings.instance or f"batches-{socket.gethostname()}-{os.getpid()}"
-    consumer = LaneConsumer(storage.cluster, BATCH_REPLIES, GROUP, instance)
+    consumer = LaneConsumer(kafka, BATCH_REPLIES, GROUP, instance)
     await consumer.open()
     segments = Segments(door.batches, door.objects, door.expiring)
     replies = Pipeline(consumer, Gatherer(door, segments).gather, settings.open)
     steps = [replies.run(), Runner(door, segments, settings).run(), replies.commit(), stop.wait()]
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(step) for step in steps]
     try:
-        freeze_heap()
-        notify_ready()
+        ready()
         log.info("batches_ready", extra={"instance": instance})
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks[:2]:
@@ -72,7 +77,7 @@ async def _main(storage: StorageSettings, observe: ObserveSettings) -> None:
     settings = read_settings(BatchSettings)
     async with Door(storage, read_settings(IngressSettings), observe, linger_ms=LINGER_MS) as door:
         with exposed(observe, lambda: door.ready):
-            await serve(door, storage, settings, stop)
+            await serve(door, storage.cluster, settings, started, stop)
 
 
 def main() -> int:

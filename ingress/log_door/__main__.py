@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -24,12 +24,11 @@ from schemas.errors import InvalidValue, Undecidable
 from schemas.topics import REPLIES, SUBMISSIONS
 from storage.catalog import CatalogError
 from storage.expiring import ExpiringObjects
-from storage.heap import freeze_heap
 from storage.kafka_security import Kafka
 from storage.lane_consumer import LaneConsumer
 from storage.observe.exposition import exposed
 from storage.observe.logging import configure
-from storage.ready import notify_ready
+from storage.ready import started
 from storage.settings import ObserveSettings, StorageSettings
 from storage.settings_help import parser
 from storage.settings_read import read_settings
@@ -54,8 +53,8 @@ class LogDoor:
         self._instance = settings.instance or f"log-door-{socket.gethostname()}-{os.getpid()}"
         self._known = Submissions(door.line)
 
-    async def serve(self, stop: asyncio.Event) -> None:
-        """Returns some time after `stop` is set; raises what ends a pipeline."""
+    async def serve(self, ready: Callable[[], None], stop: asyncio.Event) -> None:
+        """Says once that it is `ready`, and returns some time after `stop` is set; raises what ends a pipeline."""
         door, open_at_once = self._door, self._settings.open
         results = Results(door.producer, door.objects, ExpiringObjects(door.line, door.objects))
         acceptor = Acceptor(door, self._known, results, self._settings.patience_s)
@@ -67,8 +66,7 @@ class LogDoor:
                 Pipeline(replies, self._answerer.answer, open_at_once),
                 Pipeline(submissions, acceptor.accept, open_at_once, self._committed),
             ]
-            freeze_heap()
-            notify_ready()
+            ready()
             log.info("log_door_ready", extra={"instance": self._instance})
             await self._run(pipelines, stop)
 
@@ -121,7 +119,7 @@ async def _main(storage: StorageSettings, observe: ObserveSettings) -> None:
     settings = read_settings(LogDoorSettings)
     async with Door(storage, read_settings(IngressSettings), observe, linger_ms=LINGER_MS) as door:
         with exposed(observe, lambda: door.ready):
-            await LogDoor(door, settings, storage.cluster).serve(stop)
+            await LogDoor(door, settings, storage.cluster).serve(started, stop)
 
 
 def main() -> int:

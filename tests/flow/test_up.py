@@ -26,7 +26,7 @@ BACK_S: Final = 60.0
 REVOKED_S: Final = 1.0
 
 SERVERS: Final = {"kafka", "valkey"}
-PARTS: Final = {"ingress", "text-worker", "media-worker", "dispatcher", "jobs-worker", "log-door", "batches", "streams"}
+PARTS: Final = {"ingress", "text-worker", "media-worker", "long-jobs", "log-and-batches", "streams"}
 
 pytestmark = pytest.mark.usefixtures("kafka_program")
 

@@ -60,7 +60,7 @@ async def test_what_cannot_be_spoken_is_the_callers_mistake(engine: Piper, text:
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("text", ["a\0b", "!!!", "😀", "1234567890", "日本語", "<speak>x</speak>", "[[wan", "é̂́ a"])
 async def test_odd_texts_are_spoken(engine: Piper, text: str) -> None:
-    assert heard(await sound_of(engine, Speak(text, "joe", "wav")), "wav").seconds > 0.05, "each length is drawn by chance"
+    assert heard(await sound_of(engine, Speak(text, "joe", "wav")), "wav").seconds > 0.05
 
 
 @pytest.mark.asyncio(loop_scope="module")
