@@ -1,15 +1,15 @@
 """The HTTP app: routes, what stands around them, and how errors are answered."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
+from ingress.description import describe
 from ingress.dialect import dialect_of
 from ingress.door import Door
 from ingress.idempotent import Idempotent
@@ -35,36 +35,9 @@ from ingress.routes import (
     videos,
 )
 from schemas.errors import ErrorData, InvalidRequest, InvalidValue, PenstockError
-from schemas.wire.anthropic import CountTokensRequest, MessagesRequest
-from schemas.wire.async_invoke import AsyncInvokeRequest
-from schemas.wire.batches import BatchFileRequest, DigitalOceanBatchRequest, OpenAIBatchRequest
-from schemas.wire.openai_chat import ChatCompletionRequest
-from schemas.wire.openai_completions import CompletionRequest
-from schemas.wire.openai_embeddings import EmbeddingRequest
-from schemas.wire.openai_images import ImageRequest
-from schemas.wire.openai_responses import ResponsesRequest
-from schemas.wire.openai_speech import SpeechRequest
-from schemas.wire.openai_videos import VideoRequest
 
 CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed", 408: "request_timeout"}
 """What the framework's own refusals are called."""
-
-BODIES: Final[tuple[type[BaseModel], ...]] = (
-    AsyncInvokeRequest,
-    BatchFileRequest,
-    ChatCompletionRequest,
-    CompletionRequest,
-    CountTokensRequest,
-    DigitalOceanBatchRequest,
-    EmbeddingRequest,
-    ImageRequest,
-    MessagesRequest,
-    OpenAIBatchRequest,
-    ResponsesRequest,
-    SpeechRequest,
-    VideoRequest,
-)
-"""What routes read themselves, so that the framework does not know of it."""
 
 LONGEST_PATH: Final = 200
 """Characters of a path that an error repeats."""
@@ -129,7 +102,7 @@ def create_app(door: Door) -> FastAPI:
             expose_headers=EXPOSED_HEADERS,
         )
     app.add_middleware(Observed)
-    _describe_hand_parsed_bodies(app)
+    describe(app)
     return app
 
 
@@ -161,21 +134,3 @@ async def _answer_validation(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     param = str(first["loc"][-1])
     return _respond(request, InvalidValue(f"'{param}': {first['msg']}.", param=param).data())
-
-
-def _describe_hand_parsed_bodies(app: FastAPI) -> None:
-    """Adds to the OpenAPI document the schemas of bodies that routes read themselves."""
-    document = app.openapi
-
-    def described() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schemas = document().setdefault("components", {}).setdefault("schemas", {})
-            for body in BODIES:
-                # Each dialect has a Message of its own.
-                own = f"{body.__name__}."
-                schema = body.model_json_schema(ref_template=f"#/components/schemas/{own}{{model}}")
-                schemas.update({own + name: inner for name, inner in schema.pop("$defs", {}).items()})
-                schemas[body.__name__] = schema
-        return document()
-
-    app.openapi = described  # type: ignore[method-assign]

@@ -30,6 +30,20 @@ async def test_the_document_describes_the_door(stack: Stack) -> None:
     assert asked["$ref"].rpartition("/")[2] in document["components"]["schemas"]
 
 
+@pytest.mark.parametrize("path", ["/v1/models/{model_id}", "/v1/messages", "/v1/videos/{video_id}", "/v1/async-invoke"])
+async def test_the_document_says_how_a_request_is_refused(stack: Stack, path: str) -> None:
+    document = await document_of(stack)
+    ((method, operation), *_) = document["paths"][path].items()
+    assert "422" not in operation["responses"]
+    named = operation["responses"]["default"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    schemas = document["components"]["schemas"]
+    async with httpx2.AsyncClient(base_url=stack.url, trust_env=False) as http:
+        told = (await http.request(method, path)).json()
+    assert told.keys() == set(schemas[named]["required"])
+    inner = schemas[named]["properties"]["error"]["$ref"].rpartition("/")[2]
+    assert told["error"].keys() == set(schemas[inner]["required"])
+
+
 @pytest.mark.parametrize("which", ["--include-path-regex", "--exclude-path-regex"])
 async def test_schemathesis_finds_no_5xx(stack: Stack, key: NewKey, tmp_path: Path, which: str) -> None:
     await hunt(stack, key, await document_of(stack), tmp_path, which, LONG)
