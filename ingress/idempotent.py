@@ -18,6 +18,7 @@ from ingress.dialect import dialect_of
 from ingress.door import Door
 from ingress.metrics import ERRORS, REPLAYED
 from ingress.resent import Recorded, Replayed, fingerprint, read_ahead
+from schemas.access import AccessKey
 from schemas.errors import AnswerNotKept, InvalidValue, KeyInUse, KeyReused, PenstockError, Undecidable
 from storage.idempotency import KEEP_MS, LEASE_MS, Answer, Other, Running, Yours, request_name
 
@@ -53,30 +54,30 @@ class Idempotent:
             await self._app(scope, receive, send)
             return
         try:
-            account = (await self._door.authenticate(Request(scope))).account
+            access = await self._door.authenticate(Request(scope))
         except PenstockError:
             # Whatever the route answers without a good key: it does nothing that could be done twice.
             await self._app(scope, receive, send)
             return
         try:
-            await self._once(account, _checked(key), scope, receive, send)
+            await self._once(access, _checked(key), scope, receive, send)
         except PenstockError as error:
             await _refuse(error, scope, receive, send)
 
-    async def _once(self, account: str, key: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _once(self, access: AccessKey, key: str, scope: Scope, receive: Receive, send: Send) -> None:
         settings = self._door.settings
         body = await read_ahead(receive, settings.max_body_bytes, settings.body_s)
         if body[-1]["type"] != "http.request":
             return  # whoever sent it is gone, and nothing was begun
-        requests, name = self._door.idempotent, request_name(account, key)
-        request, owner = fingerprint(scope, Headers(scope=scope), body), secrets.token_hex(8)
+        requests, name = self._door.idempotent, request_name(access.account, key)
+        request, owner = fingerprint(scope, Headers(scope=scope), body, access.models), secrets.token_hex(8)
         give_up_at, pause_s = time.monotonic() + settings.idempotency_wait_s, LOOK_FIRST_S
         while True:
             turn = await requests.claim(name, request, owner)
             match turn:
                 case Yours(number):
                     scope.setdefault("state", {})["job_number"] = number
-                    run = _Run(self._door, name, owner, account)
+                    run = _Run(self._door, name, owner, access.account)
                     await run.run(self._app, scope, Replayed(body, receive), send)
                     return
                 case Answer():

@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
+import msgspec
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
@@ -36,9 +37,10 @@ async def read_ahead(receive: Receive, most_bytes: int, patience_s: float) -> li
     return messages
 
 
-def fingerprint(scope: Scope, headers: Headers, body: list[Message]) -> str:
+def fingerprint(scope: Scope, headers: Headers, body: list[Message], models: Collection[str] | None = None) -> str:
     """The same for a request that is sent again, and for no other.
 
+    `models` are those that its access key opens: an answer is not for an access key that might not have got it itself.
     Clients part a form by another boundary each time, so that is left out.
     """
     content_type, content = headers.get("content-type", ""), b"".join(each.get("body", b"") for each in body)
@@ -48,7 +50,14 @@ def fingerprint(scope: Scope, headers: Headers, body: list[Message]) -> str:
             content = content.replace(boundary.encode("latin-1"), b"")
         content_type = FORM
     digest = hashlib.sha256()
-    for part in (scope["method"].encode(), scope["path"].encode(), scope["query_string"], content_type.encode()):
+    opened = b"" if models is None else msgspec.json.encode(sorted(models))
+    for part in (
+        scope["method"].encode(),
+        scope["path"].encode(),
+        scope["query_string"],
+        content_type.encode(),
+        opened,
+    ):
         digest.update(len(part).to_bytes(8, "big") + part)
     digest.update(content)
     return digest.hexdigest()

@@ -98,6 +98,19 @@ async def test_a_key_is_its_accounts_own(stack: Stack, key: NewKey) -> None:
     assert first.json()["id"] != second.json()["id"]
 
 
+async def test_an_answer_is_not_for_an_access_key_that_might_not_have_got_it(stack: Stack, key: NewKey) -> None:
+    name = named()
+    narrow = await stack.create_key(key.key.account, models=("brief",))
+    rotated = await stack.create_key(key.key.account)
+    async with stack.client(key.secret) as http:
+        first = await http.post(PATH, json=CHAT, headers=name)
+    async with stack.client(narrow.secret) as http:
+        assert error_of(await http.post(PATH, json=CHAT, headers=name), 422)["code"] == "idempotency_key_reused"
+        assert error_of(await http.post(PATH, json=CHAT, headers=named()), 403)["code"] == "permission_denied"
+    async with stack.client(rotated.secret) as http:
+        assert (await http.post(PATH, json=CHAT, headers=name)).content == first.content
+
+
 async def test_what_failed_is_done_again(stack: Stack, key: NewKey) -> None:
     stack.upstream.script(upstream.refusal(400, {"message": "no"}), upstream.answer("Two"))
     name = named()
