@@ -282,7 +282,9 @@ async def _status(stack: Stack, sdk: openai.AsyncOpenAI, method: str, path: str)
         return (await http.request(method, path)).status_code
 
 
-@pytest.mark.parametrize("victim", ["batches", "worker", "valkey"])
+@pytest.mark.parametrize(
+    "victim", ["batches", *(pytest.param(each, marks=pytest.mark.kills) for each in ("worker", "valkey"))]
+)
 async def test_half_a_batch_survives_what_dies(
     stack: Stack, sdk: openai.AsyncOpenAI, account: str, victim: str
 ) -> None:

@@ -16,6 +16,9 @@ from tests.video_upstream import MP4, VideoUpstream
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
+KILLS = pytest.mark.kills
+"""Every run of the tests has one kill of each kind; the others, and the longest, are in `make test-kills`."""
+
 PARTS = ("ingress", "dispatcher", "jobs", "streams")
 ENDED = {"completed", "failed", "cancelled"}
 END_S = 90.0
@@ -135,7 +138,7 @@ async def is_whole(owner: Owner, video_id: str) -> None:
     assert file.read_bytes() == MP4
 
 
-@pytest.mark.parametrize("step", ["create", "poll", "content"])
+@pytest.mark.parametrize("step", ["create", pytest.param("poll", marks=KILLS), pytest.param("content", marks=KILLS)])
 async def test_a_step_that_is_killed_is_done_again_and_the_video_made_once(
     filming: Filming, owner: Owner, step: str
 ) -> None:
@@ -165,7 +168,7 @@ async def test_a_create_killed_at_an_engine_that_cannot_tell_is_not_repeated(fil
     assert owner.files() == []
 
 
-@pytest.mark.parametrize("step", ["create", "poll", "content"])
+@pytest.mark.parametrize("step", [pytest.param("create", marks=KILLS), "poll", pytest.param("content", marks=KILLS)])
 async def test_a_dispatcher_that_is_killed_costs_time_alone(filming: Filming, owner: Owner, step: str) -> None:
     filming.upstream.held = {step}
     video_id = await owner.ask("found")
@@ -184,7 +187,7 @@ async def test_a_video_accepted_while_nobody_dispatches_is_made_later(filming: F
     await is_whole(owner, video_id)
 
 
-@pytest.mark.parametrize("step", ["create", "poll", "content"])
+@pytest.mark.parametrize("step", [pytest.param("create", marks=KILLS), pytest.param("poll", marks=KILLS), "content"])
 async def test_redis_may_be_killed_at_any_step(filming: Filming, owner: Owner, step: str) -> None:
     filming.upstream.held = {step}
     video_id = await owner.ask("found")
@@ -208,6 +211,7 @@ async def test_a_create_answered_while_redis_is_away_is_not_lost(filming: Filmin
     assert len(filming.upstream.forms) == 1
 
 
+@KILLS
 async def test_the_log_may_be_killed_before_a_video_is_charged(filming: Filming, owner: Owner) -> None:
     filming.upstream.held = {"content"}
     video_id = await owner.ask("found")
@@ -246,6 +250,7 @@ async def test_a_silent_engine_is_given_up_at_the_deadline(filming: Filming, own
     await until(cancelled, bool)
 
 
+@KILLS
 async def test_of_many_videos_each_is_made_once_whoever_dies_meanwhile(filming: Filming, owner: Owner) -> None:
     ids = await asyncio.gather(*(owner.ask("drawn") for _ in range(8)))
     for name in ("jobs", "dispatcher", "jobs"):
