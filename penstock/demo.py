@@ -7,6 +7,7 @@ import asyncio
 import sys
 import tempfile
 import time
+from argparse import ArgumentParser
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -136,6 +137,8 @@ def _show(screen: Screen, charge: Charge) -> None:
 
 
 def main() -> int:
+    # It takes nothing: whoever asks for help, or misspells a command, does not want a stack to start.
+    ArgumentParser("penstock demo", description="Shows the whole platform once, on a stack of its own.").parse_args()
     screen = Screen(Console())
     try:
         with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
