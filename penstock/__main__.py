@@ -19,7 +19,7 @@ from schemas.errors import InvalidValue
 from storage.local.failure import StartFailed
 from storage.local.kafka_install import install_kafka
 from storage.local.ports import free_port
-from storage.ready import notify_ready
+from storage.ready import started
 
 NOT_RUNNING: Final = 3
 """Exit status of `status` where nothing runs, as init scripts have it."""
@@ -81,7 +81,7 @@ def up(
         # In the background the output is a file, and a key has no place there.
         if not background:
             _announce(run, as_json=as_json)
-        notify_ready()
+        started()
 
     run_in_foreground(options, _tell, plain_progress, announce)
 

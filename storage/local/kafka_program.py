@@ -8,8 +8,12 @@ from typing import Final
 HEAP_MB: Final = 256
 """The heap's limit; at rest Kafka uses about 60 MB of it."""
 
+FIRST_HEAP_MB: Final = 40
+"""The heap's size at first: given all at once, most of it would be filled with what starting leaves behind."""
+
 JVM_FLAGS: Final = (
     f"-Xmx{HEAP_MB}m",
+    f"-Xms{FIRST_HEAP_MB}m",
     "-Xss512k",
     "-XX:+UseSerialGC",
     "-XX:+UseCompactObjectHeaders",

@@ -1,19 +1,18 @@
 """OpenTelemetry traces that cross Kafka: the `traceparent` header travels with the message."""
 
+import pkgutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
 TRACEPARENT: Final = "traceparent"
-EXPORT_TIMEOUT_S: Final = 2
-"""For one batch with all its repetitions; a part that stops waits for the last one."""
+PROVIDER: Final = "storage.observe.exporting:provider"
 
 _propagator = TraceContextTextMapPropagator()
 
@@ -25,11 +24,8 @@ class Tracing:
         self._provider: TracerProvider | None = None
         self._tracer: trace.Tracer | None = None
         if endpoint:
-            self._provider = TracerProvider(resource=Resource.create({"service.name": f"penstock-{part}"}))
-            url = endpoint.rstrip("/") + "/v1/traces"
-            exporter = OTLPSpanExporter(endpoint=url, timeout=EXPORT_TIMEOUT_S)
-            self._provider.add_span_processor(BatchSpanProcessor(exporter))
-            self._tracer = self._provider.get_tracer("penstock")
+            self._provider = provider = pkgutil.resolve_name(PROVIDER)(part, endpoint)
+            self._tracer = provider.get_tracer("penstock")
 
     @contextmanager
     def span(self, name: str, traceparent: str | None, **attributes: str | int) -> Iterator[str | None]:
