@@ -198,7 +198,7 @@ async def test_a_limit_that_is_reached_answers_with_when_to_come_again(stack: St
     ],
 )
 async def test_what_cannot_be_read_is_set_aside_and_stops_nobody(
-    stack: Stack, producer: Producer, account: str, value: bytes, says: str, correlation_id: str | None
+    stack: Stack, producer: Producer, account: str, value: bytes, *, says: str, correlation_id: str | None
 ) -> None:
     for _ in range(8):
         await producer.put(value, headers={"test": account})
