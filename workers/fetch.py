@@ -32,9 +32,7 @@ REDIRECTS: Final = (301, 302, 303, 307, 308)
 class NotServed(InvalidRequest):
     """The server that a URL leads to answered with something else than the file; `passes` if it may not always."""
 
-    def __init__(self, message: str, answered: int) -> None:
-        super().__init__(message)
-        self.passes = answered == 429 or answered >= 500
+    passes = False
 
 
 class Fetcher:
@@ -117,7 +115,9 @@ class Fetcher:
                     continue
                 if response.status != 200:
                     words = f"'{shown}' could not be fetched: its server answered {response.status}."
-                    raise NotServed(words, response.status)
+                    refused = NotServed(words)
+                    refused.passes = response.status == 429 or response.status >= 500
+                    raise refused
                 yield response
                 return
         raise InvalidRequest(f"'{shown}' could not be fetched: it is redirected more than {MAX_REDIRECTS} times.")
