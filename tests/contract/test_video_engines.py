@@ -2,7 +2,10 @@
 
 import asyncio
 import io
+import json
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import av
@@ -21,6 +24,7 @@ from workers.engines.storyboard_video import StoryboardVideo
 from workers.job_engine import Failed, JobAsked, JobEngine, Queued, Running, UncertainStart
 
 FILM = Film("A heron stands on the weir.", "832x480", 2.5, 16, seed=3)
+FFPROBE = shutil.which("ffprobe")
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
@@ -79,6 +83,21 @@ async def test_a_storyboard_is_the_film_that_was_asked_for(drawn: StoryboardVide
         frames = [frame.to_image() for frame in container.decode(video)]
     assert len(frames) == 40
     assert frames[0].tobytes() != frames[20].tobytes()
+
+
+@pytest.mark.skipif(FFPROBE is None, reason="ffprobe is not installed")
+async def test_ffprobe_finds_in_a_storyboard_what_was_asked_for(drawn: StoryboardVideo, tmp_path: Path) -> None:
+    made = await drawn.poll(asked(), "job_1")
+    film = tmp_path / "film.mp4"
+    film.write_bytes(await whole(drawn, "job_1", made))
+    shown = "stream=codec_name,width,height,r_frame_rate,nb_read_frames:format=duration"
+    words = ("-v", "error", "-count_frames", "-select_streams", "v", "-show_entries", shown, "-of", "json", str(film))
+    process = await asyncio.create_subprocess_exec(str(FFPROBE), *words, stdout=asyncio.subprocess.PIPE)
+    told = json.loads((await process.communicate())[0])
+    (stream,) = told["streams"]
+    assert (stream["codec_name"], stream["width"], stream["height"]) == ("h264", 832, 480)
+    assert (stream["r_frame_rate"], stream["nb_read_frames"]) == ("16/1", "40")
+    assert float(told["format"]["duration"]) == 2.5
 
 
 async def test_a_storyboard_shows_its_prompt_and_is_the_same_each_time(drawn: StoryboardVideo) -> None:
