@@ -7,14 +7,14 @@ UV := $(BIN)/uv
 VLLM := .venv-vllm/.set-up
 CLIENTS := .clients/.set-up
 
-.PHONY: help set-up demo up test test-kills test-vllm test-s3 test-clients check bench lock clean
+.PHONY: help set-up demo up test test-slow test-vllm test-s3 test-clients check bench lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install, start a stack of its own, stream one answer, show its charge, stop"
 	@echo "make up      install, and run the stack in .penstock until Ctrl-C   (ARGS='--port 9000')"
 	@echo "make test    install, and run the tests that need no server from outside"
-	@echo "make test-kills    run the rest of them: kills at every other moment, a few minutes"
+	@echo "make test-slow    run the rest of them: kills at every other moment, clients of every age, a few minutes"
 	@echo "make test-vllm     install vLLM for the CPU (5 GB), and run the tests against a real one"
 	@echo "make test-s3       run the object storage's tests against a real SeaweedFS"
 	@echo "make test-clients  install Claude Code, and run the tests with it"
@@ -41,11 +41,11 @@ up: $(SET_UP)
 
 test: $(SET_UP)
 	@$(BIN)/python -m storage.local.kafka_install
-	$(BIN)/python -m pytest --ignore=tests/integration -m "not kills" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/integration -m "not slow" -n 2 --dist loadfile $(ARGS)
 
-test-kills: $(SET_UP)
+test-slow: $(SET_UP)
 	@$(BIN)/python -m storage.local.kafka_install
-	$(BIN)/python -m pytest --ignore=tests/integration -m kills -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/integration -m slow -n 2 --dist loadfile $(ARGS)
 
 test-vllm: $(SET_UP) $(VLLM)
 	@$(BIN)/python -m storage.local.kafka_install

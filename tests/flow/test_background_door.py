@@ -237,6 +237,7 @@ async def test_a_valkey_that_dies_costs_a_pause(breakable: Stack, account: str) 
     assert (told["status"], told["output"][0]["content"][0]["text"]) == ("completed", "Good day")
 
 
+@pytest.mark.slow
 async def test_a_worker_that_falls_silent_past_its_deadline_leaves_the_end_to_the_ingress(
     breakable: Stack, account: str
 ) -> None:

@@ -283,7 +283,7 @@ async def _status(stack: Stack, sdk: openai.AsyncOpenAI, method: str, path: str)
 
 
 @pytest.mark.parametrize(
-    "victim", ["batches", *(pytest.param(each, marks=pytest.mark.kills) for each in ("worker", "valkey"))]
+    "victim", ["batches", *(pytest.param(each, marks=pytest.mark.slow) for each in ("worker", "valkey"))]
 )
 async def test_half_a_batch_survives_what_dies(
     stack: Stack, sdk: openai.AsyncOpenAI, account: str, victim: str

@@ -54,6 +54,7 @@ async def test_a_stream_does_not_notice_and_is_charged_when_the_broker_is_back(b
     assert charge.event.end == "completed"
 
 
+@pytest.mark.slow
 async def test_a_broker_that_stays_away_is_a_503_in_bounded_time(breakable: Stack, account: str) -> None:
     key = await breakable.create_key(account)
     async with breakable.client(key.secret, timeout_s=40) as http:

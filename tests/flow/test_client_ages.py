@@ -10,7 +10,7 @@ from tests import anthropic_upstream as messages
 from tests.client_ages import told
 from tests.stack import Stack
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 SAID: Final = "Hello there"
 EMBEDDED: Final = "smollm2-135m-instruct"

@@ -13,7 +13,7 @@ import pytest_asyncio
 from storage.keys import NewKey
 from tests.stack import WAIT_S, Stack
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -30,6 +30,7 @@ async def test_an_event_that_comes_twice_is_charged_once(charging: Charging) -> 
     assert (day.requests, day.input_tokens, day.output_tokens, day.cost_microusd) == (3, 300, 30, 1350)
 
 
+@pytest.mark.slow
 async def test_streams_killed_again_and_again_charge_every_job_once(charging: Charging) -> None:
     await charging.start()
     publishing = asyncio.create_task(charging.publish(f"{job}" for job in range(2_000)))
@@ -42,6 +43,7 @@ async def test_streams_killed_again_and_again_charge_every_job_once(charging: Ch
     assert (day.requests, day.cost_microusd) == (2_000, 900_000)
 
 
+@pytest.mark.slow
 async def test_a_second_process_takes_over_from_one_that_is_killed(charging: Charging) -> None:
     await charging.start("one")
     await charging.publish(f"a{job}" for job in range(500))

@@ -271,6 +271,7 @@ async def test_a_deadline_ends_a_submission_too(stack: Stack, producer: Producer
     await stack.until_free(account)
 
 
+@pytest.mark.slow
 async def test_a_job_that_no_worker_ends_is_ended_after_its_deadline(
     stack: Stack, producer: Producer, account: str
 ) -> None:

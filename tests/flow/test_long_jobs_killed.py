@@ -16,8 +16,8 @@ from tests.video_upstream import MP4, VideoUpstream
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
-KILLS = pytest.mark.kills
-"""Every run of the tests has one kill of each kind; the others, and the longest, are in `make test-kills`."""
+SLOW = pytest.mark.slow
+"""Every run of the tests has one kill of each kind; the others, and the longest, are in `make test-slow`."""
 
 PARTS = ("ingress", "dispatcher", "jobs", "streams")
 ENDED = {"completed", "failed", "cancelled"}
@@ -138,7 +138,7 @@ async def is_whole(owner: Owner, video_id: str) -> None:
     assert file.read_bytes() == MP4
 
 
-@pytest.mark.parametrize("step", ["create", pytest.param("poll", marks=KILLS), pytest.param("content", marks=KILLS)])
+@pytest.mark.parametrize("step", ["create", pytest.param("poll", marks=SLOW), pytest.param("content", marks=SLOW)])
 async def test_a_step_that_is_killed_is_done_again_and_the_video_made_once(
     filming: Filming, owner: Owner, step: str
 ) -> None:
@@ -168,7 +168,7 @@ async def test_a_create_killed_at_an_engine_that_cannot_tell_is_not_repeated(fil
     assert owner.files() == []
 
 
-@pytest.mark.parametrize("step", [pytest.param("create", marks=KILLS), "poll", pytest.param("content", marks=KILLS)])
+@pytest.mark.parametrize("step", [pytest.param("create", marks=SLOW), "poll", pytest.param("content", marks=SLOW)])
 async def test_a_dispatcher_that_is_killed_costs_time_alone(filming: Filming, owner: Owner, step: str) -> None:
     filming.upstream.held = {step}
     video_id = await owner.ask("found")
@@ -187,7 +187,7 @@ async def test_a_video_accepted_while_nobody_dispatches_is_made_later(filming: F
     await is_whole(owner, video_id)
 
 
-@pytest.mark.parametrize("step", [pytest.param("create", marks=KILLS), pytest.param("poll", marks=KILLS), "content"])
+@pytest.mark.parametrize("step", [pytest.param("create", marks=SLOW), pytest.param("poll", marks=SLOW), "content"])
 async def test_redis_may_be_killed_at_any_step(filming: Filming, owner: Owner, step: str) -> None:
     filming.upstream.held = {step}
     video_id = await owner.ask("found")
@@ -211,7 +211,7 @@ async def test_a_create_answered_while_redis_is_away_is_not_lost(filming: Filmin
     assert len(filming.upstream.forms) == 1
 
 
-@KILLS
+@SLOW
 async def test_the_log_may_be_killed_before_a_video_is_charged(filming: Filming, owner: Owner) -> None:
     filming.upstream.held = {"content"}
     video_id = await owner.ask("found")
@@ -223,6 +223,7 @@ async def test_the_log_may_be_killed_before_a_video_is_charged(filming: Filming,
     await is_whole(owner, video_id)
 
 
+@SLOW
 async def test_a_video_that_the_log_did_not_take_is_nowhere_seen(filming: Filming, owner: Owner) -> None:
     await filming.stack.kill("kafka")
     refused = await owner.post("found")
@@ -250,7 +251,7 @@ async def test_a_silent_engine_is_given_up_at_the_deadline(filming: Filming, own
     await until(cancelled, bool)
 
 
-@KILLS
+@SLOW
 async def test_of_many_videos_each_is_made_once_whoever_dies_meanwhile(filming: Filming, owner: Owner) -> None:
     ids = await asyncio.gather(*(owner.ask("drawn") for _ in range(8)))
     for name in ("jobs", "dispatcher", "jobs"):

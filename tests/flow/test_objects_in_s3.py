@@ -12,7 +12,7 @@ from tests.asking import PATH
 from tests.s3_server import CREDENTIALS, running_moto
 from tests.stack import Stack, running_stack, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 ROWS = [
     {"id": "wide", "context_tokens": 4_000_000, "max_output_tokens": 100_000},

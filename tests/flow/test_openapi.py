@@ -12,7 +12,7 @@ import pytest
 from storage.keys import NewKey
 from tests.stack import Stack
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 EXAMPLES: Final = "20"
 """Requests of each kind for each operation."""

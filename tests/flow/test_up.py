@@ -140,6 +140,7 @@ def is_back(stack: Detached, name: str) -> bool:
     return part.restarts == 1 and part.state == "running"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_second_start_finds_keys_and_ledger_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     first = Detached.up(tmp_path)
@@ -178,6 +179,7 @@ def test_who_kills_the_supervisor_kills_the_stack(tmp_path: Path) -> None:
     assert penstock("status", "--data", tmp_path).returncode == 3
 
 
+@pytest.mark.slow
 def test_servers_of_ones_own_take_the_place_of_the_embedded_ones(tmp_path: Path, kafka: str, redis_url: str) -> None:
     database = f"sqlite:///{tmp_path}/elsewhere.db"
     running = Detached.up(
