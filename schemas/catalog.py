@@ -91,6 +91,10 @@ class Model(Row):
     price: PriceRow = PriceRow()
     timeouts: Timeouts = Timeouts()
     deadline_s: float = Field(default=600, gt=0, le=86_400, description="From acceptance to the job's end")
+    elsewhere: dict[Endpoint, ModelId] = Field(
+        default_factory=dict,
+        description="Models of the same family that answer where this one is not served, asked by this one's name",
+    )
     fallbacks: tuple[ModelId, ...] = Field(
         default=(), description="Models that answer, in this order, when this one cannot; theirs are not asked in turn"
     )
@@ -229,6 +233,11 @@ class Catalog:
         """The id of the row with this id or alias; a name of no row stays as it is."""
         row = self._names.get(name)
         return name if row is None else row.id
+
+    def serving(self, name: str, endpoint: Endpoint) -> Model:
+        """The row that answers at an endpoint whoever names this one there. Raises ModelNotFound."""
+        row = self.find(name)
+        return row if endpoint in row.endpoints else self.find(row.elsewhere.get(endpoint, row.id))
 
     def fallbacks(self, model: Model) -> list[Model]:
         """The rows that may answer in place of `model`, in order. Raises ModelNotFound."""

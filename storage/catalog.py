@@ -74,6 +74,7 @@ def load_catalog(files: Sequence[Path]) -> Catalog:
     rows = _merge([row for file in (*builtin, *own) for row in file.rows], faults)
     _check_names(rows, faults)
     _check_fallbacks(rows, faults)
+    _check_elsewhere(rows, faults)
     if not rows and not faults:
         faults.append("The catalogue holds no models: give a file with rows, or leave the built-in ones in.")
     if faults:
@@ -210,3 +211,14 @@ def _check_fallbacks(rows: Sequence[_Row], faults: list[str]) -> None:
             elif found in seen:
                 faults.append(fault + "stands there twice")
             seen.add(found or name)
+
+
+def _check_elsewhere(rows: Sequence[_Row], faults: list[str]) -> None:
+    """Who answers in a model's name at an endpoint is a model of the catalogue that is served there."""
+    named = {name: row.model for row in rows for name in (row.model.id, *row.model.aliases)}
+    for row in rows:
+        for endpoint, name in row.model.elsewhere.items():
+            found = named.get(name)
+            if found is None or endpoint not in found.endpoints:
+                fault = "is no model here" if found is None else "is not served there"
+                faults.append(f"{row.where}: model '{row.model.id}': elsewhere.{endpoint}: '{name}' {fault}")

@@ -48,7 +48,7 @@ class EmbeddingsAsked:
 
 async def ask(door: Door, asked: Incoming) -> EmbeddingsAsked:
     request = parse(asked.body)
-    model = door.catalog.find(request.model)
+    model = door.catalog.serving(request.model, ENDPOINT)
     asked.authorize(model)
     inputs = inputs_of(request)
     row = check_embeddings(model, request, inputs)

@@ -38,7 +38,7 @@ class ImagesAsked:
 
 async def ask(door: Door, asked: Incoming) -> ImagesAsked:
     request = parse(asked.body)
-    model = door.catalog.find(request.model)
+    model = door.catalog.serving(request.model, ENDPOINT)
     asked.authorize(model)
     work = to_draw(request, check_image(model, request))
     return ImagesAsked(model, work, bool(request.stream), head_of(work, request.response_format))

@@ -38,7 +38,7 @@ class SpeechAsked:
 
 async def ask(door: Door, asked: Incoming) -> SpeechAsked:
     request = parse(asked.body)
-    model = door.catalog.find(request.model)
+    model = door.catalog.serving(request.model, ENDPOINT)
     asked.authorize(model)
     row = check_speech(model, request)
     return SpeechAsked(model, to_speak(request, row), request.stream_format == "sse")

@@ -7,7 +7,7 @@ from ingress.callbacks import check_callback
 from ingress.door import Door
 from ingress.incoming import Incoming
 from ingress.translate.openai_videos import parse, row_of, to_film
-from ingress.videos_contract import check_film, check_served
+from ingress.videos_contract import ENDPOINT, check_film, check_served
 from schemas.catalog import Model
 from schemas.media import Film
 from storage.async_record import AsyncJob
@@ -28,7 +28,7 @@ class VideoAsked:
 async def ask(door: Door, asked: Incoming) -> VideoAsked:
     """Raises what is wrong with the request."""
     request = await parse(asked.body, asked.headers)
-    model = door.catalog.find(request.model)
+    model = door.catalog.serving(request.model, ENDPOINT)
     asked.authorize(model)
     check_served(model)
     film = to_film(request, model)

@@ -249,3 +249,28 @@ def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
 def test_the_setting_names_files_as_path_does() -> None:
     assert catalog_files("a.yaml:b/c.yaml:") == [Path("a.yaml"), Path("b/c.yaml")]
     assert catalog_files("") == []
+
+
+FAMILY = """models:
+  - {id: wan-i, modality: image, engine: storyboard, image: {sizes: [64x64]}, elsewhere: {/v1/videos: wan-v}}
+  - {id: wan-v, aliases: [wan], modality: video, engine: storyboard, video: {sizes: [64x64]}}
+"""
+
+
+def test_a_family_answers_by_one_name_at_each_of_its_endpoints(tmp_path: Path) -> None:
+    file = tmp_path / "family.yaml"
+    file.write_text(FAMILY)
+    catalog = load_catalog([file])
+    assert catalog.serving("wan-i", "/v1/images/generations").id == "wan-i"
+    assert catalog.serving("wan-i", "/v1/videos").id == "wan-v"
+    assert catalog.serving("wan", "/v1/images/generations").id == "wan-v"
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"), [("wan-x", "'wan-x' is no model here"), ("wan-i", "'wan-i' is not served there")]
+)
+def test_who_answers_elsewhere_is_a_model_that_is_served_there(tmp_path: Path, name: str, fault: str) -> None:
+    file = tmp_path / "family.yaml"
+    file.write_text(FAMILY.replace("/v1/videos: wan-v", f"/v1/videos: {name}"))
+    with pytest.raises(CatalogError, match=f"family.yaml:2: model 'wan-i': elsewhere./v1/videos: {fault}"):
+        load_catalog([file])
