@@ -4,9 +4,10 @@ import asyncio
 import logging
 import secrets
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 
@@ -118,7 +119,7 @@ class Door:
     @property
     def ready(self) -> bool:
         """Whether a request could be served now; the database is not asked, for no request needs it."""
-        return self._line.connected.is_set() and self._subscription.hears
+        return self.line.connected.is_set() and self._subscription.hears
 
     async def authenticate(self, request: Request) -> AccessKey:
         """The key a request brings, if it is good from where it comes.
@@ -145,6 +146,20 @@ class Door:
         self._missed.begin()
 
     async def _open(self, opening: AsyncExitStack) -> None:
+        await self._open_database(opening)
+        self.tracing = Tracing("ingress", self._observe.otlp_endpoint)
+        opening.callback(self.tracing.close)
+        await self._open_line_and_log(opening)
+        await self._open_replies(opening)
+        self.objects = await opening.enter_async_context(open_objects(self._storage))
+        self._open_stores()
+        self._open_submitter(opening)
+        self.background = Background(BackgroundJobs(self.line), self.responses, self.limits, self.line)
+        _beside(opening, "background", self.background.look_after())
+        _beside(opening, "responses", tidy_responses(self.responses))
+        _beside(opening, "objects", sweep_objects(self.expiring))
+
+    async def _open_database(self, opening: AsyncExitStack) -> None:
         database = await Database.open(self._storage.database)
         opening.push_async_callback(database.close)
         self.ledger = Ledger(database)
@@ -161,27 +176,27 @@ class Door:
             capacity=KEYS_CACHED,
         )
         opening.push_async_callback(self.keys.close)
-        self.tracing = Tracing("ingress", self._observe.otlp_endpoint)
-        opening.callback(self.tracing.close)
 
-        self._line = self.line = line = Line(self._storage.redis)
-        await line.open()
-        opening.push_async_callback(line.close)
-        self.producer = producer = LogProducer(self._storage.cluster, "ingress", linger_ms=self._linger_ms)
-        await producer.open()
-        opening.push_async_callback(producer.close)
+    async def _open_line_and_log(self, opening: AsyncExitStack) -> None:
+        self.line = Line(self._storage.redis)
+        await self.line.open()
+        opening.push_async_callback(self.line.close)
+        self.producer = LogProducer(self._storage.cluster, "ingress", linger_ms=self._linger_ms)
+        await self.producer.open()
+        opening.push_async_callback(self.producer.close)
 
+    async def _open_replies(self, opening: AsyncExitStack) -> None:
         self._relay = relay = Relay(self.settings.ping_s, self.settings.stall_s)
         metrics.JOBS_FOLLOWED.set_function(lambda: float(len(relay)))
-        lanes = LaneBoard(time.monotonic)
-        self._missed = MissedEnds(relay, line)
+        self._lanes = LaneBoard(time.monotonic)
+        self._missed = MissedEnds(relay, self.line)
         opening.callback(self._missed.close)
         self._subscription = Subscription(
             self._storage.redis,
-            line,
+            self.line,
             {
                 self._reply_to: relay.heard,
-                LANES_CHANNEL: lanes.heard,
+                LANES_CHANNEL: self._lanes.heard,
                 CHANGES: self.changes.heard,
                 KEYS_CHANNEL: lambda payload: self.keys.forget(payload.decode(errors="replace")),
             },
@@ -189,24 +204,12 @@ class Door:
         )
         await self._subscription.open()
         opening.push_async_callback(self._subscription.close)
-        ticking = asyncio.create_task(relay.tick(), name="relay-tick")
-        opening.callback(ticking.cancel)
+        _beside(opening, "relay-tick", relay.tick())
 
-        self.objects = objects = await opening.enter_async_context(open_objects(self._storage))
-        self.limits = limits = LimitStore(line)
-        slots = Slots(limits, self.settings.slot_lease_s)
-        self.submitter = Submitter(
-            self.settings,
-            self._reply_to,
-            relay=relay,
-            lanes=lanes,
-            limits=limits,
-            slots=slots,
-            line=line,
-            producer=producer,
-            objects=objects,
-            catalog=self.catalog,
-        )
+    def _open_stores(self) -> None:
+        """Views of the line and of the objects; none holds anything of its own to be closed."""
+        line, objects = self.line, self.objects
+        self.limits = LimitStore(line)
         self.responses = ResponseStore(line, objects, self.settings.responses_days)
         self.thinking = ThinkingStore(line)
         self.jobs = AsyncJobs(line)
@@ -216,11 +219,24 @@ class Door:
         self.expiring = ExpiringObjects(line, objects)
         self.files = Files(line)
         self.batches = Batches(line)
-        self.background = Background(BackgroundJobs(line), self.responses, limits, line)
-        for name, work in (
-            ("background", self.background.look_after()),
-            ("responses", tidy_responses(self.responses)),
-            ("objects", sweep_objects(self.expiring)),
-            ("slots", slots.keep()),
-        ):
-            opening.callback(asyncio.create_task(work, name=name).cancel)
+
+    def _open_submitter(self, opening: AsyncExitStack) -> None:
+        slots = Slots(self.limits, self.settings.slot_lease_s)
+        self.submitter = Submitter(
+            self.settings,
+            self._reply_to,
+            relay=self._relay,
+            lanes=self._lanes,
+            limits=self.limits,
+            slots=slots,
+            line=self.line,
+            producer=self.producer,
+            objects=self.objects,
+            catalog=self.catalog,
+        )
+        _beside(opening, "slots", slots.keep())
+
+
+def _beside(opening: AsyncExitStack, name: str, work: Coroutine[Any, Any, None]) -> None:
+    """Has work that never ends go on until the door closes."""
+    opening.callback(asyncio.create_task(work, name=name).cancel)
