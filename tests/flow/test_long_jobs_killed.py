@@ -138,27 +138,28 @@ async def is_whole(owner: Owner, video_id: str) -> None:
     assert file.read_bytes() == MP4
 
 
+async def killed_at(step: str, part: str, filming: Filming, owner: Owner, model: str = "found") -> str:
+    """A video for which a part was killed while the upstream held a call, and started once it had answered."""
+    filming.upstream.held = {step}
+    video_id = await owner.ask(model)
+    await filming.upstream.arrived(step)
+    await filming.stack.kill(part)
+    filming.upstream.let_go()
+    await filming.stack.start(part)
+    return video_id
+
+
 @pytest.mark.parametrize("step", ["create", pytest.param("poll", marks=SLOW), pytest.param("content", marks=SLOW)])
 async def test_a_step_that_is_killed_is_done_again_and_the_video_made_once(
     filming: Filming, owner: Owner, step: str
 ) -> None:
-    filming.upstream.held = {step}
-    video_id = await owner.ask("found")
-    await filming.upstream.arrived(step)
-    await filming.stack.kill("jobs")
-    filming.upstream.let_go()
-    await filming.stack.start("jobs")
+    video_id = await killed_at(step, "jobs", filming, owner)
     await is_whole(owner, video_id)
     assert len(filming.upstream.made) == 1
 
 
 async def test_a_create_killed_at_an_engine_that_cannot_tell_is_not_repeated(filming: Filming, owner: Owner) -> None:
-    filming.upstream.held = {"create"}
-    video_id = await owner.ask("lost")
-    await filming.upstream.arrived("create")
-    await filming.stack.kill("jobs")
-    filming.upstream.let_go()
-    await filming.stack.start("jobs")
+    video_id = await killed_at("create", "jobs", filming, owner, "lost")
     video = await owner.ended(video_id)
     assert video["status"] == "failed"
     assert "nothing is charged" in video["error"]["message"]
@@ -170,12 +171,7 @@ async def test_a_create_killed_at_an_engine_that_cannot_tell_is_not_repeated(fil
 
 @pytest.mark.parametrize("step", [pytest.param("create", marks=SLOW), "poll", pytest.param("content", marks=SLOW)])
 async def test_a_dispatcher_that_is_killed_costs_time_alone(filming: Filming, owner: Owner, step: str) -> None:
-    filming.upstream.held = {step}
-    video_id = await owner.ask("found")
-    await filming.upstream.arrived(step)
-    await filming.stack.kill("dispatcher")
-    filming.upstream.let_go()
-    await filming.stack.start("dispatcher")
+    video_id = await killed_at(step, "dispatcher", filming, owner)
     await is_whole(owner, video_id)
 
 
@@ -189,12 +185,7 @@ async def test_a_video_accepted_while_nobody_dispatches_is_made_later(filming: F
 
 @pytest.mark.parametrize("step", [pytest.param("create", marks=SLOW), pytest.param("poll", marks=SLOW), "content"])
 async def test_redis_may_be_killed_at_any_step(filming: Filming, owner: Owner, step: str) -> None:
-    filming.upstream.held = {step}
-    video_id = await owner.ask("found")
-    await filming.upstream.arrived(step)
-    await filming.stack.kill("valkey")
-    filming.upstream.let_go()
-    await filming.stack.start("valkey")
+    video_id = await killed_at(step, "valkey", filming, owner)
     await is_whole(owner, video_id)
     assert len(filming.upstream.made) == 1
 

@@ -3,22 +3,11 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
-
-import pytest
 
 from ingress.gap import MissedEnds
 from ingress.relay import Relay
 from storage.jobs import JobRecords
 from storage.line import Line
-
-
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(redis_url)
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def test_only_a_request_whose_job_has_ended_is_failed(line: Line) -> None:

@@ -1,7 +1,6 @@
 """What stands for pictures in an answer: read from a folder, or URLs of it, noted in a real Valkey."""
 
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -27,13 +26,9 @@ PICTURE = Picture(0, KEY, 5, "image/png")
 ENDED = Ended("completed", Usage(units=1))
 
 
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(redis_url)
-    await opened.open()
-    await opened.call("DEL", DUE)
-    yield opened
-    await opened.close()
+@pytest.fixture(autouse=True)
+async def nothing_due(line: Line) -> None:
+    await line.call("DEL", DUE)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -33,13 +32,9 @@ class Clock:
         return self.now_ms
 
 
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(redis_url)
-    await opened.open()
-    await opened.call("DEL", DUE)
-    yield opened
-    await opened.close()
+@pytest.fixture(autouse=True)
+async def nothing_due(line: Line) -> None:
+    await line.call("DEL", DUE)
 
 
 @pytest.fixture

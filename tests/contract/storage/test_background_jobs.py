@@ -1,6 +1,5 @@
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -26,13 +25,9 @@ def gone(channel: str) -> None:
     raise AssertionError(f"{channel} was given up")
 
 
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(redis_url)
-    await opened.open()
-    await opened.call("DEL", DUE)
-    yield opened
-    await opened.close()
+@pytest.fixture(autouse=True)
+async def nothing_due(line: Line) -> None:
+    await line.call("DEL", DUE)
 
 
 @pytest.fixture

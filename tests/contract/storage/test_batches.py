@@ -2,7 +2,6 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,13 +15,9 @@ from storage.line import Line
 from tests.stack import until
 
 
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(redis_url)
-    await opened.open()
-    await opened.call("DEL", DUE)
-    yield opened
-    await opened.close()
+@pytest.fixture(autouse=True)
+async def nothing_due(line: Line) -> None:
+    await line.call("DEL", DUE)
 
 
 @pytest.fixture

@@ -20,13 +20,9 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(redis_url)
-    await opened.open()
-    await opened.call("DEL", DUE)
-    yield opened
-    await opened.close()
+@pytest.fixture(autouse=True)
+async def nothing_due(line: Line) -> None:
+    await line.call("DEL", DUE)
 
 
 @pytest.fixture

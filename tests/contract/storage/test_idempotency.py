@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,14 +10,6 @@ from storage.idempotency import Answer, IdempotentRequests, Other, Running, Your
 from storage.line import Line
 
 KEPT = Answer(200, (("content-type", "application/json"),), b"{}")
-
-
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(redis_url)
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

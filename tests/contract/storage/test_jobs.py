@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -54,14 +54,6 @@ class Job:
     async def is_forgotten(self) -> None:
         """Redis has come back without it."""
         await self.line.call("DEL", self.key)
-
-
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(redis_url)
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

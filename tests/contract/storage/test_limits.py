@@ -2,7 +2,7 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -11,14 +11,6 @@ from storage.limits import BUCKET_KEEP_MS, RENEWED_AT_ONCE, LimitStore, Scope, V
 from storage.line import Line
 
 MINUTE_S = 60
-
-
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(redis_url)
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

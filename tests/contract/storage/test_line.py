@@ -27,12 +27,6 @@ async def opened(url: str) -> AsyncIterator[Line]:
         await line.close()
 
 
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    async with opened(redis_url) as opening:
-        yield opening
-
-
 async def test_replies_come_to_their_callers_in_the_order_of_the_calls(line: Line) -> None:
     calls = [line.call("ECHO", str(i)) for i in range(5_000)]
     assert await asyncio.gather(*calls) == [str(i).encode() for i in range(5_000)]

@@ -58,14 +58,6 @@ def frame(seq: int, job_id: str = "job", text: str = "x") -> Frame:
 
 
 @pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(redis_url)
-    await opened.open()
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
 def ingress(redis_url: str) -> Ingress:
     return Ingress(redis_url)
 

@@ -1,7 +1,6 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,9 @@ def response(age_s: float = 0, account: str = "acme", body: bytes = b"{}") -> St
     return StoredResponse(f"resp_{made_ms:012x}{secrets.token_hex(10)}", account, body, [ITEM], [ITEM, ITEM])
 
 
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(redis_url)
-    await opened.open()
-    await opened.call("DEL", DUE)
-    yield opened
-    await opened.close()
+@pytest.fixture(autouse=True)
+async def nothing_due(line: Line) -> None:
+    await line.call("DEL", DUE)
 
 
 @pytest.fixture

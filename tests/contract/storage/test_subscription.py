@@ -36,14 +36,6 @@ async def listening(url: str, line: Line, ears: Ears, channel: str) -> AsyncIter
         await subscription.close()
 
 
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(redis_url)
-    await opened.open()
-    yield opened
-    await opened.close()
-
-
 async def test_once_it_is_open_every_message_is_heard_in_order(redis_url: str, line: Line) -> None:
     for attempt in range(20):
         ears = Ears()

@@ -1,21 +1,12 @@
 """What is kept of turns, over a real Valkey."""
 
 import secrets
-from collections.abc import AsyncIterator
 
 import pytest
 
 from schemas.errors import Undecidable
 from storage.line import Line
 from storage.thinking import KEEP_S, MAX_BYTES, ThinkingStore
-
-
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(redis_url)
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture
