@@ -70,6 +70,9 @@ class Model(Row):
     engine: EngineName
     lane: LaneName = "text.default"
     base_url: AnyHttpUrl | None = None
+    replicas: tuple[AnyHttpUrl, ...] = Field(
+        default=(), description="Further addresses like base_url, where the same model is served"
+    )
     url_fetch: Literal["platform", "provider"] = Field(
         default="platform", description="Who fetches images and documents that a chat names by URL"
     )
@@ -131,6 +134,8 @@ class Model(Row):
             raise ValueError(f"engine {self.engine} serves no {self.modality} model, but {served}")
         if not self.lane.startswith(f"{self.modality}."):
             raise ValueError(f"lane {self.lane}: it begins with its models' modality, as in {self.modality}.default")
+        if self.replicas and not engine.remote:
+            raise ValueError(f"replicas: engine {self.engine} runs inside the worker and has no address")
         if engine.remote and self.base_url is None:
             raise ValueError(f"engine {self.engine} needs a base_url, as in http://gpu-host:8000/v1")
         carrier, parameters = f"engine {self.engine}", [name for name, rule in self.parameters.items() if rule]
@@ -160,6 +165,11 @@ class Model(Row):
             raise ValueError(f"{self.modality}: a model of this modality needs it; see docs/catalogue.md")
         if self.fallbacks:
             raise ValueError("fallbacks: only text models have them")
+
+    @property
+    def addresses(self) -> tuple[AnyHttpUrl, ...]:
+        """Where the model is served, each of which answers like the others."""
+        return self.replicas if self.base_url is None else (self.base_url, *self.replicas)
 
     @property
     def upstream_name(self) -> str:

@@ -15,7 +15,7 @@ from schemas.parameters import (
 
 Modality = Literal["text", "embedding", "image", "speech", "video", "invoke"]
 EngineName = Literal[
-    "openai_compatible", "openai_responses", "anthropic", "llama_cpp", "minilm", "piper", "storyboard", "fal"
+    "openai_compatible", "openai_responses", "anthropic", "vllm", "llama_cpp", "minilm", "piper", "storyboard", "fal"
 ]
 Input = Literal["text", "image", "document"]
 
@@ -64,6 +64,15 @@ ENGINES: Final[Mapping[EngineName, Engine]] = {
         possible_parameters=OPENAI_PARAMETERS,
         parameters=CHAT_PARAMETERS,
         abilities=USUAL_OF_CHAT_MODELS,
+        remote=True,
+        modalities=frozenset({"text", "embedding", "image", "speech", "video"}),
+    ),
+    "vllm": Engine(
+        possible_inputs=frozenset({"text", "image"}),
+        possible_abilities=(ASKED_OF_ANTHROPIC | {"json_object"}) - {"prompt_cache"},
+        possible_parameters=OPENAI_PARAMETERS,
+        parameters=CHAT_PARAMETERS,
+        abilities=USUAL_OF_CHAT_MODELS | {"count_tokens"},
         remote=True,
         modalities=frozenset({"text", "embedding", "image", "speech", "video"}),
     ),
