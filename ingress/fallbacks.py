@@ -20,7 +20,7 @@ def fallbacks_of(catalog: Catalog, model: Model, chat: Chat, key: AccessKey) -> 
     if not model.fallbacks:
         return ()
     able = [row for row in catalog.fallbacks(model) if opens(key, row.id) and accepts(row, chat)]
-    return tuple(Fallback(row.id, row.price.microusd()) for row in able)
+    return tuple(Fallback(row.id, row.price.microusd) for row in able)
 
 
 def accepts(row: Model, chat: Chat) -> bool:

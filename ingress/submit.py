@@ -241,7 +241,7 @@ class Submitter:
             deadline_ms=accepted_at_ms + int(model.deadline_s * 1000),
             reply_to=self._reply_to,
             stream=stream,
-            price=model.price.microusd(),
+            price=model.price.microusd,
             work=work,
             fallbacks=self._fallbacks(key, model, work, operation),
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import Final
 
 from pydantic import Field, model_validator
@@ -54,6 +55,7 @@ class PriceRow(Row):
                 return f"{usd} {what.replace('_', ' ')}"
         return ""
 
+    @cached_property
     def microusd(self) -> Price:
         """What is not given costs what the input costs; an hour in the cache, what minutes cost."""
         fresh = self.input_usd_per_mtok

@@ -33,7 +33,7 @@ def card(model: Model) -> ModelCard:
         abilities=sorted(model.abilities),
         supported_parameters=sorted(model.rules()) if contract is None else [],
         contract=None if contract is None else contract.model_dump(mode="json"),
-        pricing=ModelPricing(**msgspec.structs.asdict(model.price.microusd())),
+        pricing=ModelPricing(**msgspec.structs.asdict(model.price.microusd)),
     )
 
 

@@ -60,7 +60,7 @@ def test_a_row_promises_no_parameter_that_could_not_be_carried(parameters: dict[
     ],
 )
 def test_prices_are_whole_microdollars(price: dict[str, Any], microusd: Price) -> None:
-    assert PriceRow.model_validate(price).microusd() == microusd
+    assert PriceRow.model_validate(price).microusd == microusd
 
 
 def test_a_price_finer_than_a_microdollar_is_refused() -> None:
@@ -112,7 +112,7 @@ def test_a_row_promises_nothing_that_its_engine_cannot_carry(promise: dict[str, 
 def test_what_else_a_model_is_sold_by_is_told_for_a_million_units(
     price: dict[str, str], unit: str, per_million: int
 ) -> None:
-    told = PriceRow.model_validate(price).microusd()
+    told = PriceRow.model_validate(price).microusd
     assert (told.unit, told.unit_microusd_per_million) == (unit, per_million)
 
 

@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Folder:
 def test_the_built_in_catalogue_has_the_embedded_model() -> None:
     row = load_catalog([]).find("smollm2-135m-instruct")
     assert (row.engine, row.lane) == ("llama_cpp", "text.embedded")
-    assert row.price.microusd() == Price(10_000, 10_000, 20_000, 10_000, 10_000)
+    assert row.price.microusd == Price(10_000, 10_000, 20_000, 10_000, 10_000)
 
 
 def test_the_least_an_operator_writes_is_a_whole_row(folder: Folder) -> None:
@@ -65,7 +65,7 @@ def test_the_least_an_operator_writes_is_a_whole_row(folder: Folder) -> None:
     )
     assert (row.lane, row.inputs) == ("text.default", ("text",))
     assert row.abilities == {"tools", "parallel_tools", "json_object", "json_schema"}
-    assert row.price.microusd() == Price(250_000, 250_000, 800_000, 250_000, 250_000)
+    assert row.price.microusd == Price(250_000, 250_000, 800_000, 250_000, 250_000)
     assert row.rules()["temperature"] == Rule(min=0, max=2)
 
 
@@ -200,7 +200,7 @@ def test_a_file_can_leave_the_built_in_rows_out(folder: Folder) -> None:
             f"models:\n  - id: a\n    {ROW.replace(', ', chr(10) + '    ').replace('llama_cpp', 'vlm')}\n",
             [
                 "0.yaml:3: model 'a': engine should be "
-                "'openai_compatible', 'openai_responses', 'anthropic', 'llama_cpp', "
+                "'openai_compatible', 'openai_responses', 'anthropic', 'vllm', 'llama_cpp', "
                 "'minilm', 'piper', 'storyboard' or 'fal'"
             ],
         ),
