@@ -32,7 +32,9 @@ REDIRECTS: Final = (301, 302, 303, 307, 308)
 class NotServed(InvalidRequest):
     """The server that a URL leads to answered with something else than the file; `passes` if it may not always."""
 
-    passes = False
+    def __init__(self, shown: str, status: int) -> None:
+        super().__init__(f"'{shown}' could not be fetched: its server answered {status}.")
+        self.passes = status == 429 or status >= 500
 
 
 class Fetcher:
@@ -114,10 +116,7 @@ class Fetcher:
                     url = str(target.join(URL(location)))
                     continue
                 if response.status != 200:
-                    words = f"'{shown}' could not be fetched: its server answered {response.status}."
-                    refused = NotServed(words)
-                    refused.passes = response.status == 429 or response.status >= 500
-                    raise refused
+                    raise NotServed(shown, response.status)
                 yield response
                 return
         raise InvalidRequest(f"'{shown}' could not be fetched: it is redirected more than {MAX_REDIRECTS} times.")
