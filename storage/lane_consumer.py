@@ -18,6 +18,14 @@ from storage.offsets import Offsets
 SESSION_TIMEOUT_MS: Final = 6_000
 HEARTBEAT_MS: Final = 1_500
 POLL_MS: Final = 1_000
+FETCH_WAIT_MS: Final = 500
+PATIENT_FETCH_WAIT_MS: Final = 2_000
+"""For lanes that are idle most of the time: an idle fetch costs the broker most of its CPU.
+
+Longer is not better for others: a partition whose messages were not all taken is asked for again only when the fetch
+for the rest of them returns.
+"""
+
 MAX_POLL_S: Final = 300.0
 """A consumer that asks for nothing for so long is out of the group until it asks again."""
 
@@ -46,7 +54,14 @@ class LaneConsumer:
     """
 
     def __init__(
-        self, kafka: str | Kafka, topic: str, group: str, instance: str | None, *, max_poll_s: float = MAX_POLL_S
+        self,
+        kafka: str | Kafka,
+        topic: str,
+        group: str,
+        instance: str | None,
+        *,
+        max_poll_s: float = MAX_POLL_S,
+        fetch_wait_ms: int = FETCH_WAIT_MS,
     ) -> None:
         self._topic = topic
         self._offsets: dict[TopicPartition, Offsets] = {}
@@ -61,7 +76,7 @@ class LaneConsumer:
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
             max_poll_interval_ms=int(max_poll_s * 1000),
-            fetch_max_wait_ms=500,
+            fetch_max_wait_ms=fetch_wait_ms,
             max_partition_fetch_bytes=1_048_576,
         )
 

@@ -14,13 +14,13 @@ import uvloop
 
 from schemas.catalog import Catalog, Model
 from schemas.errors import InvalidValue, Undecidable
-from schemas.topics import batch_lane, lane_topic
+from schemas.topics import BATCH_LANE, batch_lane, lane_topic
 from storage.catalog import CatalogError, catalog_files, load_catalog
 from storage.expiring import ExpiringObjects
 from storage.heap import freeze_heap
 from storage.jobs import JobRecords, cancel_channel
 from storage.kafka import LogProducer
-from storage.lane_consumer import LaneConsumer
+from storage.lane_consumer import FETCH_WAIT_MS, PATIENT_FETCH_WAIT_MS, LaneConsumer
 from storage.line import Line
 from storage.log_replies import LogReplies
 from storage.object_storage import open_objects
@@ -140,7 +140,10 @@ class Worker:
 
     def _consumer(self, lane: str) -> LaneConsumer:
         name = self._settings.worker_name
-        return LaneConsumer(self._storage.cluster, lane_topic(lane), f"penstock.{lane}", f"{name}.{lane}")
+        wait_ms = PATIENT_FETCH_WAIT_MS if lane.endswith(BATCH_LANE) else FETCH_WAIT_MS
+        return LaneConsumer(
+            self._storage.cluster, lane_topic(lane), f"penstock.{lane}", f"{name}.{lane}", fetch_wait_ms=wait_ms
+        )
 
     async def _engines(self, models: Sequence[Model]) -> dict[str, Engine[Any, Any]]:
         engines: dict[str, Engine[Any, Any]] = {}

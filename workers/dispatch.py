@@ -21,7 +21,7 @@ from storage.database import Database
 from storage.expiring import ExpiringObjects
 from storage.jobs import JobRecords
 from storage.kafka import LogProducer
-from storage.lane_consumer import LaneConsumer
+from storage.lane_consumer import PATIENT_FETCH_WAIT_MS, LaneConsumer
 from storage.limits import LimitStore
 from storage.line import Line
 from storage.object_storage import open_objects
@@ -113,7 +113,13 @@ async def _open(
     await take_name(line, settings.worker_name, incarnation)
     dispatchers = []
     for lane in lanes:
-        consumer = LaneConsumer(storage.cluster, lane_topic(lane), f"penstock.{lane}", f"{settings.worker_name}.{lane}")
+        consumer = LaneConsumer(
+            storage.cluster,
+            lane_topic(lane),
+            f"penstock.{lane}",
+            f"{settings.worker_name}.{lane}",
+            fetch_wait_ms=PATIENT_FETCH_WAIT_MS,
+        )
         await consumer.open()
         keep.push_async_callback(consumer.close)
         dispatchers.append(

@@ -23,7 +23,7 @@ from schemas.errors import InvalidValue, Undecidable
 from schemas.topics import BATCH_REPLIES
 from storage.catalog import CatalogError
 from storage.kafka_security import Kafka
-from storage.lane_consumer import LaneConsumer
+from storage.lane_consumer import PATIENT_FETCH_WAIT_MS, LaneConsumer
 from storage.observe.exposition import exposed
 from storage.observe.logging import configure
 from storage.ready import started
@@ -46,7 +46,7 @@ async def serve(
     Raises what ends a part of it.
     """
     instance = settings.instance or f"batches-{socket.gethostname()}-{os.getpid()}"
-    consumer = LaneConsumer(kafka, BATCH_REPLIES, GROUP, instance)
+    consumer = LaneConsumer(kafka, BATCH_REPLIES, GROUP, instance, fetch_wait_ms=PATIENT_FETCH_WAIT_MS)
     await consumer.open()
     segments = Segments(door.batches, door.objects, door.expiring)
     replies = Pipeline(consumer, Gatherer(door, segments).gather, settings.open)
