@@ -1,9 +1,10 @@
 """The catalogue: a model is a row, and the row is its contract."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -15,16 +16,21 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.engines import ENGINES, Ability, EngineName, Input, Modality
+from schemas.engines import ENGINES, Ability, Engine, EngineName, Input, Modality
 from schemas.errors import ModelNotFound
 from schemas.media_rows import EmbeddingRow, ImageRow, InvokeRow, SpeechRow, VideoRow
 from schemas.modalities import ENDPOINTS, OUTPUTS, Endpoint, Output
 from schemas.parameters import PARAMETERS, Row, Rule
 from schemas.price_rows import PriceRow
+from schemas.serving_rows import ServingRow
 from schemas.topics import BATCH_LANE, batch_lane
 
 ModelId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
 LaneName = Annotated[str, Field(pattern=r"^[a-z]+\.[a-z0-9-]{1,64}$")]
+
+
+PARSED: Final[Mapping[Ability, str]] = {"tools": "tool_parser", "reasoning": "reasoning_parser"}
+"""What vLLM finds in a model's text by a parser, and the field of `serving` that names it."""
 
 
 def _known(name: str) -> str:
@@ -73,6 +79,10 @@ class Model(Row):
     replicas: tuple[AnyHttpUrl, ...] = Field(
         default=(), description="Further addresses like base_url, where the same model is served"
     )
+    metrics: tuple[tuple[AnyHttpUrl, ...], ...] = Field(
+        default=(), description="Where each address's engine tells its metrics, in the order of the addresses"
+    )
+    serving: ServingRow | None = Field(default=None, description="How we serve the model ourselves, by Ray Serve")
     url_fetch: Literal["platform", "provider"] = Field(
         default="platform", description="Who fetches images and documents that a chat names by URL"
     )
@@ -118,7 +128,7 @@ class Model(Row):
         engine, modality = ENGINES[row["engine"]], row.get("modality", "text")
         usual: dict[str, Any] = {"base_url": engine.base_url}
         if modality == "text":
-            usual |= {"inputs": engine.inputs, "abilities": engine.abilities}
+            usual |= {"inputs": engine.inputs, "abilities": _abilities(engine, row.get("serving"))}
         elif modality in ENDPOINTS:
             usual |= {"lane": f"{modality}.default", "endpoints": ENDPOINTS[modality], "outputs": OUTPUTS[modality]}
             usual |= {"context_tokens": 0, "max_output_tokens": 0}
@@ -136,8 +146,11 @@ class Model(Row):
             raise ValueError(f"lane {self.lane}: it begins with its models' modality, as in {self.modality}.default")
         if self.replicas and not engine.remote:
             raise ValueError(f"replicas: engine {self.engine} runs inside the worker and has no address")
-        if engine.remote and self.base_url is None:
+        if engine.remote and self.base_url is None and self.serving is None:
             raise ValueError(f"engine {self.engine} needs a base_url, as in http://gpu-host:8000/v1")
+        if self.metrics and len(self.metrics) != len(self.addresses):
+            raise ValueError(f"metrics: {len(self.metrics)} for {len(self.addresses)} addresses; one each is needed")
+        self._can_be_served()
         carrier, parameters = f"engine {self.engine}", [name for name, rule in self.parameters.items() if rule]
         _within("inputs", self.inputs, engine.possible_inputs, carrier)
         _within("abilities", self.abilities, engine.possible_abilities, carrier)
@@ -150,6 +163,21 @@ class Model(Row):
             if rule.min is not None and rule.max is not None and rule.min > rule.max:
                 raise ValueError(f"parameters.{name}: min {rule.min:g} is larger than max {rule.max:g}")
         return self
+
+    def _can_be_served(self) -> None:
+        """What we serve ourselves is what Ray Serve LLM has routes for, and its parsers are what the row promises."""
+        if self.serving is None:
+            return
+        if self.engine != "vllm":
+            raise ValueError(f"serving: models of engine vllm are served by us, not those of {self.engine}")
+        if self.modality not in ("text", "embedding"):
+            raise ValueError(
+                f"serving: Ray Serve LLM serves text and embeddings; run vLLM-Omni for {self.modality}, "
+                "and name it by base_url"
+            )
+        for ability, parser in PARSED.items():
+            if ability in self.abilities and getattr(self.serving, parser) is None:
+                raise ValueError(f"abilities: '{ability}' needs serving.{parser}, by which vLLM finds it in the text")
 
     def _has_a_contract(self) -> None:
         """A text model has its tokens, any other the part of a row that its modality is named for."""
@@ -170,6 +198,11 @@ class Model(Row):
     def addresses(self) -> tuple[AnyHttpUrl, ...]:
         """Where the model is served, each of which answers like the others."""
         return self.replicas if self.base_url is None else (self.base_url, *self.replicas)
+
+    @property
+    def slug(self) -> str:
+        """The id as a step of a URL's path."""
+        return re.sub(r"[^a-z0-9]+", "-", self.id.lower()).strip("-")
 
     @property
     def upstream_name(self) -> str:
@@ -210,6 +243,15 @@ class Model(Row):
             else:
                 rules.pop(name, None)
         return rules
+
+
+def _abilities(engine: Engine, serving: Any) -> frozenset[Ability]:
+    """The engine's usual ones; of a model that we serve, those among them that its parsers give it."""
+    if not isinstance(serving, dict):
+        return engine.abilities
+    parsed = {ability for ability, parser in PARSED.items() if serving.get(parser)}
+    called = set() if "tools" in parsed else {"parallel_tools"}
+    return frozenset((engine.abilities - PARSED.keys() - called) | parsed)
 
 
 def _within(field: str, given: Iterable[str], possible: Collection[str], carrier: str) -> None:
