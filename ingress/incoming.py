@@ -18,8 +18,9 @@ from schemas.catalog import Model
 class Incoming:
     """`address` is None where whoever asks has none that could be told.
 
-    `number` is that of the long job which the request makes, where the request is known by an idempotency key: done
-    again after a crash, it makes the same job. `ticket` is what a request that came through the log leaves with it.
+    `number` is that of the long job or batch which the request makes, where the request is known by an idempotency
+    key: done again after a crash, it makes the same one. `ticket` is what a request that came through the log leaves
+    with its job.
     """
 
     key: AccessKey

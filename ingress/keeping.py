@@ -1,14 +1,16 @@
-"""Callers' files on their way into storage: what is known of them is there only when their bytes are."""
+"""Callers' files: what is known of them is there only when their bytes are."""
 
 from collections.abc import AsyncIterator
 from typing import Final
 
 from ingress.door import Door
 from schemas.batches import MOST_FILE_BYTES, File, Upload
-from schemas.errors import BodyTooLarge, Undecidable
+from schemas.errors import BodyTooLarge, NotFound, Undecidable
 from storage.files import object_key
 
 JSON_LINES: Final = "application/jsonl"
+DAY_MS: Final = 86_400_000
+LONGEST_NAME: Final = 255
 
 
 async def keep(door: Door, upload: Upload, pieces: AsyncIterator[bytes]) -> File:
@@ -21,6 +23,20 @@ async def keep(door: Door, upload: Upload, pieces: AsyncIterator[bytes]) -> File
     file = File(upload.id, upload.account, upload.name, "batch", key, size_bytes, upload.created_ms, until_ms)
     await door.files.create(file)
     return file
+
+
+async def own_file(door: Door, account: str, file_id: str, param: str = "file_id") -> File:
+    """The account's own file. Raises NotFound."""
+    file = await door.files.get(account, file_id)
+    if file is None:
+        raise NotFound(f"No such File object: {file_id[:100]}", param=param)
+    return file
+
+
+def name_of(given: str | None) -> str:
+    """A file's own name, without the folders that some clients send along."""
+    name = (given or "").replace("\\", "/").rpartition("/")[2].strip()
+    return name[:LONGEST_NAME] or "batch.jsonl"
 
 
 async def _bounded(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

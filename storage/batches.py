@@ -49,6 +49,7 @@ local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 """
 
 CREATE: Final = Script("""
+if redis.call('HEXISTS', KEYS[1], 'batch') == 1 then return ARGV[2] end
 if ARGV[5] ~= '' then
   local known = redis.call('GET', KEYS[5])
   if known then return known end
@@ -155,7 +156,10 @@ class Batches:
         self._due = DueList(line, DUE)
 
     async def create(self, batch: Batch, most_open: int) -> str | None:
-        """The id of the batch, or of the one that was made for the same request id; None above `most_open`."""
+        """The id of the batch, or of the one that was made for the same request id; None above `most_open`.
+
+        Of a batch that is made already nothing is changed.
+        """
         name = BatchName(batch.account, batch.id)
         keys = (_key(name), _index(batch.account), _open(batch.account), DUE, _request(batch))
         kept = REQUEST_KEPT_MS if batch.request_id else ""

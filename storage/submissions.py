@@ -37,8 +37,10 @@ if ARGV[5] ~= '' then
     redis.call('PEXPIRE', KEYS[4], ARGV[6])
   end
 end
-redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
-redis.call('ZADD', KEYS[3], ARGV[4], ARGV[2])
+if ARGV[3] ~= '' then
+  redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+  redis.call('ZADD', KEYS[3], ARGV[4], ARGV[2])
+end
 return {'new'}
 """)
 
@@ -84,7 +86,10 @@ class Submissions:
     async def claim(
         self, origin: Origin, job_id: str, accepted: bytes, look_ms: int, *, key: str | None, fingerprint: str
     ) -> Claimed:
-        """Makes the job known before it is queued, unless it was queued before or another one has its `key`."""
+        """Makes the job known before it is queued, unless it was queued before or another one has its `key`.
+
+        With no `accepted` there is no job that somebody would have to look at.
+        """
         keys = (_taken(origin.topic, origin.partition), OPEN, DUE, key or NO_KEY)
         mark = fingerprint if key else ""
         reply = await self._line.run(CLAIM, keys, _member(origin), job_id, accepted, look_ms, mark, KEY_KEPT_MS)
@@ -94,7 +99,7 @@ class Submissions:
         return Claimed(found, reply[1].decode(), reply[2].decode(), reply[3])
 
     async def queued(self, origin: Origin) -> None:
-        """Notes that the log has acknowledged the job: the same submission, delivered again, is done already."""
+        """Notes that the log has the job, or the result: the same submission, delivered again, is done already."""
         await self._line.call("ZADD", _taken(origin.topic, origin.partition), origin.offset, _member(origin))
 
     async def committed(self, topic: str, partition: int, position: int) -> None:

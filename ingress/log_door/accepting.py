@@ -14,16 +14,17 @@ from ingress.incoming import Incoming
 from ingress.limits import scopes
 from ingress.log_door.patience import until_done
 from ingress.log_door.received import Received
-from ingress.log_door.results import Results, refused
+from ingress.log_door.results import Results, done, refused
 from ingress.log_door.ticket import ENCODER, Ticket
-from ingress.operations.operation import LongOperation, Told
-from ingress.operations.table import LONG, OPERATIONS
+from ingress.operations.operation import DirectOperation, LongOperation, Told
+from ingress.operations.table import DIRECT, LONG, OPERATIONS
 from schemas.access import AccessKey
 from schemas.catalog import Model
 from schemas.errors import InternalError, InvalidRequest, InvalidValue, KeyInUse, PenstockError, UnsupportedParameter
 from schemas.jobs import Job
 from schemas.logged import ENCODER as ACCEPTED_ENCODER
 from schemas.logged import LOG_CHANNEL, Accepted
+from schemas.wire.submissions import ENCODER as RESULT_ENCODER
 from schemas.wire.submissions import RESULT_DECODER, Submission, SubmissionPlace
 from storage.lane_consumer import Taken
 from storage.submissions import Claimed, Found, Submissions, submission_key
@@ -35,11 +36,13 @@ log = logging.getLogger(__name__)
 
 
 class _Draft(NamedTuple):
-    """A submission that may become a job."""
+    """A submission that its operation accepts; `accepted` is the job that it may become, if it is to become one."""
 
-    accepted: Accepted
+    job_id: str
+    account: str
     ticket: Ticket
     fingerprint: str
+    accepted: Accepted | None = None
 
 
 class Acceptor:
@@ -100,6 +103,9 @@ class Acceptor:
         if (long := LONG.get(submission.operation)) is not None:
             await self._accept_long(received, submission, asked, long)
             return
+        if (direct := DIRECT.get(submission.operation)) is not None:
+            await self._do(received, submission, asked, direct)
+            return
         operation = OPERATIONS[submission.operation]
         asking = await until_done(lambda: operation.ask(self._door, asked), self._patience_s)
         if asking.stream:
@@ -115,7 +121,7 @@ class Acceptor:
             reserved_tokens=asking.tokens,
         )
         job = msgspec.structs.replace(job, context=ENCODER.encode(ticket))
-        if await self._is_new(_Draft(Accepted.of(job), ticket, _fingerprint(submission))):
+        if await self._is_new(_Draft(job.id, key.account, ticket, _fingerprint(submission), Accepted.of(job))):
             await self._queue(job, asking.model, ticket, received.headers.get("traceparent"))
 
     async def _accept_long(
@@ -125,7 +131,8 @@ class Acceptor:
         asking = await until_done(lambda: operation.ask(self._door, asked), self._patience_s)
         ticket = self._ticket(received, submission, asked.key)
         accepted = _accepted(received.job_id, asked.key.account, asking.model, ENCODER.encode(ticket))
-        if not await self._is_new(_Draft(accepted, ticket, _fingerprint(submission))):
+        draft = _Draft(received.job_id, asked.key.account, ticket, _fingerprint(submission), accepted)
+        if not await self._is_new(draft):
             return
         known = replace(asked, number=received.job_number, ticket=accepted.context)
         try:
@@ -135,6 +142,24 @@ class Acceptor:
             raise
         await until_done(lambda: self._known.queued(ticket.origin))
 
+    async def _do(
+        self, received: Received, submission: Submission, asked: Incoming, operation: DirectOperation
+    ) -> None:
+        """What needs no job: it is done and told of here. Delivered again after a crash, it is the same thing."""
+        ticket, job_id = self._ticket(received, submission, asked.key), received.job_id
+        if not await self._is_new(_Draft(job_id, asked.key.account, ticket, _fingerprint(submission))):
+            return
+        known = replace(asked, number=received.job_number)
+        try:
+            result = done(ticket, job_id, await until_done(lambda: operation.do(self._door, known), self._patience_s))
+        except Exception:
+            await until_done(lambda: self._known.withdraw(job_id, ticket.key))
+            raise
+        if (key := ticket.key) is not None:
+            await until_done(lambda: self._known.remember(job_id, key, RESULT_ENCODER.encode(result)))
+        await self._results.publish(result, asked.key.account, received.returned)
+        await until_done(lambda: self._known.queued(ticket.origin))
+
     def _ticket(self, received: Received, submission: Submission, key: AccessKey) -> Ticket:
         named = submission.idempotency_key
         return Ticket.of(received, submission, None if named is None else submission_key(key.account, named))
@@ -142,11 +167,12 @@ class Acceptor:
     async def _is_new(self, draft: _Draft) -> bool:
         """Whether the submission is to be queued now; one that was, or that has a twin, is done with here."""
         accepted, ticket = draft.accepted, draft.ticket
-        value, look_ms = ACCEPTED_ENCODER.encode(accepted), accepted.deadline_ms + OVERDUE_MS
+        value = b"" if accepted is None else ACCEPTED_ENCODER.encode(accepted)
+        look_ms = 0 if accepted is None else accepted.deadline_ms + OVERDUE_MS
 
         async def claim() -> Claimed:
             return await self._known.claim(
-                ticket.origin, accepted.job_id, value, look_ms, key=ticket.key, fingerprint=draft.fingerprint
+                ticket.origin, draft.job_id, value, look_ms, key=ticket.key, fingerprint=draft.fingerprint
             )
 
         claimed = await until_done(claim, self._patience_s)
@@ -177,7 +203,7 @@ class Acceptor:
             correlation_id=ticket.correlation_id,
             submission=SubmissionPlace(*ticket.origin[:3]),
         )
-        await self._results.publish(twin, draft.accepted.account, ticket.headers)
+        await self._results.publish(twin, draft.account, ticket.headers)
 
 
 def _accepted(job_id: str, account: str, model: Model, context: bytes) -> Accepted:

@@ -10,6 +10,7 @@ from ingress.dialect import dialect_of
 from ingress.log_door.patience import until_done
 from ingress.log_door.received import Received
 from ingress.log_door.ticket import Ticket
+from ingress.operations.operation import Done
 from schemas.chunks import Ended
 from schemas.errors import ErrorData, PenstockError, Undecidable
 from schemas.topics import DEAD_LETTERS, RESULTS
@@ -77,6 +78,13 @@ def ended(ticket: Ticket, job_id: str, model: str, end: Ended, body: bytes) -> R
     if end.error is not None:
         return _failed(blank, end.error)
     return msgspec.structs.replace(blank, status=200, body=msgspec.Raw(body))
+
+
+def done(ticket: Ticket, job_id: str, what: Done) -> Result:
+    """The result of a submission that needed no job."""
+    return msgspec.structs.replace(
+        _blank(job_id, ticket, ticket.origin), status=what.status, body=msgspec.Raw(what.body)
+    )
 
 
 def _blank(job_id: str, ticket: Ticket | None, origin: Origin) -> Result:

@@ -99,6 +99,23 @@ class LongOperation(NamedTuple, Generic[LongAsked]):
     start: Callable[[Door, Incoming, LongAsked], Awaitable[tuple[AsyncJob, dict[str, str]]]]
 
 
+class Done(NamedTuple):
+    """What was asked for is there: the status and body that HTTP answers with."""
+
+    status: int
+    body: bytes
+
+
+class DirectOperation(NamedTuple):
+    """One thing that a door does itself, without a job; done again under the same number it is the same thing.
+
+    `do` raises what is wrong with the request, or Undecidable.
+    """
+
+    path: str
+    do: Callable[[Door, Incoming], Awaitable[Done]]
+
+
 async def submitted(door: Door, asked: Incoming, operation: str, asking: Asking) -> Submission:
     """The job of a request whose answer this process waits for. Raises as `Submitter.submit` does."""
     with door.tracing.span("submit", asked.headers.get("traceparent"), model=asking.model.id) as traceparent:

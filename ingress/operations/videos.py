@@ -16,6 +16,8 @@ from storage.async_views import ENCODE, VIDEO, Shown
 Family = Literal["videos", "generations"]
 
 NAME: Final = VIDEO
+GENERATIONS: Final = "/v1/video/generations"
+"""Where DigitalOcean has what OpenAI has at ENDPOINT."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,43 +1,26 @@
 """`/v1/batches`: many requests in one file, answered within a day in another; OpenAI's routes and DigitalOcean's."""
 
-import secrets
 import time
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from ingress.batches.endpoints import checked_endpoint
 from ingress.door import Door
 from ingress.incoming import Incoming, incoming
 from ingress.keeping import keep
-from ingress.routes.files import DAY_MS, JSON, find_file, name_of
-from ingress.translate.batches import has_results, moment, page, parse, parse_file, shown
+from ingress.operations.batches import ENDPOINT, FILES, announce, create
+from ingress.operations.operation import Done
+from ingress.translate.batches import has_results, moment, page, shown
 from ingress.upload import received
-from schemas.batches import MOST_FILE_BYTES, Batch, File, Standing, Upload
-from schemas.errors import (
-    Expired,
-    InvalidValue,
-    NotFound,
-    PreconditionFailed,
-    RateLimited,
-    TooLate,
-    Undecidable,
-    UnsupportedParameter,
-)
-from schemas.wire.batches import DigitalOceanBatchRequest, OpenAIBatchRequest
-from storage.batches import BatchName, new_batch_id
-from storage.files import new_file_id
+from schemas.batches import MOST_FILE_BYTES, Standing
+from schemas.errors import Expired, NotFound, PreconditionFailed, TooLate, Undecidable
+from storage.batches import BatchName
 
-ENDPOINT: Final = "/v1/batches"
 ONE: Final = ENDPOINT + "/{batch_id}"
-FILES: Final = ENDPOINT + "/files"
-MESSAGES: Final = "/v1/messages"
-"""What a batch asks whose lines are Anthropic's."""
-
-WINDOW_MS: Final = DAY_MS
-UPLOAD_MS: Final = 3_600_000
+JSON: Final = "application/json"
 URL_MS: Final = 3_600_000
 """How long a URL of a result is good; another is given for the asking."""
 
@@ -57,16 +40,7 @@ router = APIRouter(tags=["batches"])
     FILES, status_code=201, summary="Announce a file, to be put at a URL", openapi_extra=_body("BatchFileRequest")
 )
 async def announce_file(request: Request) -> Response:
-    door: Door = request.app.state.door
-    asked = await incoming(door, request)
-    name = name_of(parse_file(asked.body).file_name)
-    now_ms, token = _now_ms(), secrets.token_urlsafe(32)
-    keep_ms = door.settings.files_days * DAY_MS
-    upload = Upload(new_file_id(now_ms), asked.key.account, name, now_ms, now_ms + UPLOAD_MS, keep_ms)
-    await door.files.announce(upload, token)
-    url = f"{door.public_url}{FILES}/{token}"
-    told = {"file_id": upload.id, "upload_url": url, "expires_at": moment(upload.until_ms)}
-    return Response(ENCODE(told), 201, media_type=JSON)
+    return await _done(request, announce)
 
 
 @router.put(FILES + "/{token}", summary="Put a file that was announced")
@@ -84,23 +58,7 @@ async def put_file(request: Request, token: str) -> Response:
 
 @router.post(ENDPOINT, summary="Start a batch", openapi_extra=_body("OpenAIBatchRequest", "DigitalOceanBatchRequest"))
 async def create_batch(request: Request) -> Response:
-    """Answers once the batch's record is made: from then on nothing that dies can lose it."""
-    door: Door = request.app.state.door
-    asked = await incoming(door, request)
-    wanted = parse(asked.body)
-    match wanted:
-        case OpenAIBatchRequest():
-            status, batch = 200, await _openai(door, asked, request, wanted)
-        case DigitalOceanBatchRequest():
-            status, batch = 201, await _digitalocean(door, asked, request, wanted)
-    await _keep_input(door, batch)
-    made = await door.batches.create(batch, door.settings.batches_open)
-    if made is None:
-        most = door.settings.batches_open
-        raise RateLimited(f"{most} batches of this account are under way. Wait for one to end.", retry_after_s=60)
-    standing = await door.batches.get(batch.account, made)
-    assert standing is not None, made
-    return Response(ENCODE(shown(standing)), status, media_type=JSON)
+    return await _done(request, create)
 
 
 @router.get(ENDPOINT, summary="The account's batches, newest first")
@@ -153,67 +111,10 @@ async def batch_results(request: Request, batch_id: str) -> Response:
     return Response(ENCODE(told), media_type=JSON)
 
 
-async def _openai(door: Door, asked: Incoming, request: Request, wanted: OpenAIBatchRequest) -> Batch:
-    kept = wanted.output_expires_after
-    keep_ms = door.settings.files_days * DAY_MS if kept is None else kept.seconds * 1000
-    source = await _input(request, wanted.input_file_id, "input_file_id")
-    now_ms = _now_ms()
-    return Batch(
-        id=new_batch_id(now_ms),
-        account=asked.key.account,
-        key=asked.key,
-        address=None if asked.address is None else str(asked.address),
-        family="openai",
-        lines="openai",
-        endpoint=checked_endpoint(wanted.endpoint),
-        input=source,
-        created_ms=now_ms,
-        expires_ms=now_ms + WINDOW_MS,
-        output_keep_ms=keep_ms,
-        metadata=wanted.metadata,
-    )
-
-
-async def _digitalocean(door: Door, asked: Incoming, request: Request, wanted: DigitalOceanBatchRequest) -> Batch:
-    if wanted.provider == "anthropic":
-        if wanted.endpoint is not None:
-            raise UnsupportedParameter("'endpoint' has no place beside the provider 'anthropic'.", param="endpoint")
-        endpoint = MESSAGES
-    elif wanted.endpoint is None:
-        raise InvalidValue("'endpoint' is required with the provider 'openai'.", param="endpoint")
-    else:
-        endpoint = checked_endpoint(wanted.endpoint)
-    source = await _input(request, wanted.file_id, "file_id")
-    now_ms = _now_ms()
-    return Batch(
-        id=new_batch_id(now_ms),
-        account=asked.key.account,
-        key=asked.key,
-        address=None if asked.address is None else str(asked.address),
-        family="digitalocean",
-        lines=wanted.provider,
-        endpoint=endpoint,
-        input=source,
-        created_ms=now_ms,
-        expires_ms=now_ms + WINDOW_MS,
-        output_keep_ms=door.settings.files_days * DAY_MS,
-        metadata=wanted.metadata,
-        request_id=wanted.request_id,
-    )
-
-
-async def _input(request: Request, file_id: str, param: str) -> File:
-    file = await find_file(request, file_id, param)
-    if file.purpose != "batch":
-        raise InvalidValue(f"'{param}' should name a file whose purpose is 'batch'.", param=param)
-    return file
-
-
-async def _keep_input(door: Door, batch: Batch) -> None:
-    """Has the bytes of a file that expires earlier stay for as long as the batch may read them."""
-    until_ms = batch.expires_ms + DAY_MS
-    if batch.input.expires_ms is not None and batch.input.expires_ms < until_ms:
-        await door.expiring.expire(batch.input.key, until_ms)
+async def _done(request: Request, do: Callable[[Door, Incoming], Awaitable[Done]]) -> Response:
+    door: Door = request.app.state.door
+    done = await do(door, await incoming(door, request))
+    return Response(done.body, done.status, media_type=JSON)
 
 
 async def _url(door: Door, standing: Standing, file_id: str | None, until_ms: int) -> str | None:

@@ -8,22 +8,20 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from ingress.door import Door
-from ingress.keeping import keep
+from ingress.keeping import DAY_MS, keep, name_of, own_file
 from ingress.listing import Order
 from ingress.object_answer import object_answer
 from ingress.upload import Form, pieces_of, read_form
 from schemas.batches import MOST_FILE_BYTES, File, Upload
-from schemas.errors import InUse, InvalidValue, NotFound
+from schemas.errors import InUse, InvalidValue
 from storage.files import new_file_id
 
 ENDPOINT: Final = "/v1/files"
 ONE: Final = ENDPOINT + "/{file_id}"
-DAY_MS: Final = 86_400_000
 LEAST_KEPT_S: Final = 3_600
 MOST_KEPT_S: Final = 30 * 86_400
 """OpenAI's own bounds of `expires_after`."""
 
-LONGEST_NAME: Final = 255
 JSON: Final = "application/json"
 ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -90,19 +88,19 @@ async def list_files(
 
 @router.get(ONE, summary="What is known of a file")
 async def retrieve_file(request: Request, file_id: str) -> Response:
-    return Response(ENCODE(shown(await find_file(request, file_id))), media_type=JSON)
+    return Response(ENCODE(shown(await _find(request, file_id))), media_type=JSON)
 
 
 @router.api_route(ONE + "/content", methods=["GET", "HEAD"], summary="A file's content")
 async def download_file(request: Request, file_id: str) -> Response:
-    file = await find_file(request, file_id)
+    file = await _find(request, file_id)
     return await object_answer(request, file.key, file_name=file.name)
 
 
 @router.delete(ONE, summary="Delete a file")
 async def delete_file(request: Request, file_id: str) -> Response:
     door: Door = request.app.state.door
-    file = await find_file(request, file_id)
+    file = await _find(request, file_id)
     if (batch := await door.batches.reading(file)) is not None:
         raise InUse(f"The batch {batch} still reads this file. Cancel it first, or wait for its end.")
     await door.files.delete(file)
@@ -111,14 +109,10 @@ async def delete_file(request: Request, file_id: str) -> Response:
     return Response(ENCODE({"id": file.id, "object": "file", "deleted": True}), media_type=JSON)
 
 
-async def find_file(request: Request, file_id: str, param: str = "file_id") -> File:
-    """The account's own file. Raises NotFound."""
+async def _find(request: Request, file_id: str) -> File:
     door: Door = request.app.state.door
     key = await door.authenticate(request)
-    file = await door.files.get(key.account, file_id)
-    if file is None:
-        raise NotFound(f"No such File object: {file_id[:100]}", param=param)
-    return file
+    return await own_file(door, key.account, file_id)
 
 
 def shown(file: File) -> dict[str, Any]:
@@ -133,12 +127,6 @@ def shown(file: File) -> dict[str, Any]:
         "status": "processed",
         "status_details": None,
     }
-
-
-def name_of(given: str | None) -> str:
-    """A file's own name, without the folders that some clients send along."""
-    name = (given or "").replace("\\", "/").rpartition("/")[2].strip()
-    return name[:LONGEST_NAME] or "batch.jsonl"
 
 
 def _upload(form: Form, account: str, keep_ms: int) -> Upload:

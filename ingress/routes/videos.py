@@ -11,14 +11,13 @@ from ingress.door import Door
 from ingress.incoming import incoming
 from ingress.listing import Order
 from ingress.object_answer import object_answer
-from ingress.operations.videos import NAME, Family, ask, started
+from ingress.operations.videos import GENERATIONS, NAME, Family, ask, started
 from ingress.videos_contract import ENDPOINT
 from ingress.watching import View, Wait, followed, poll_headers, settled
 from schemas.errors import Conflict, Expired, InvalidValue, NotFound, Undecidable
 from storage.async_record import AsyncJob
 from storage.async_views import variant, video_job_id
 
-GENERATIONS: Final = "/v1/video/generations"
 VARIANTS: Final = ("video", "thumbnail")
 JSON: Final = "application/json"
 ENCODE: Final = msgspec.json.Encoder().encode

@@ -1,6 +1,6 @@
 """What producers send through the log, and what they are sent back."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -9,11 +9,14 @@ from schemas.modalities import Endpoint
 
 NO_BODY: Final = msgspec.Raw(b"null")
 
+Asked = Literal[Endpoint, "/v1/video/generations", "/v1/batches", "/v1/batches/files"]
+"""What can be submitted: whatever HTTP takes as one body of JSON to make something of."""
+
 
 class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One request. Its access key travels in the message's headers, `authorization` or `x-api-key`."""
 
-    operation: Annotated[Endpoint, Meta(description="What is asked, by its path over HTTP.")]
+    operation: Annotated[Asked, Meta(description="What is asked, by its path over HTTP.")]
     body: Annotated[msgspec.Raw, Meta(description="The request's body, as HTTP has it; it cannot ask to be streamed.")]
     correlation_id: Annotated[
         Annotated[str, Meta(max_length=512)] | None, Meta(description="Comes back with the result.")
@@ -54,7 +57,7 @@ class Result(msgspec.Struct, frozen=True):
     """What became of one submission; it may come more than once, and is the same for the same `id`."""
 
     id: Annotated[str, Meta(description="The job's, and the same however often a submission is delivered.")]
-    status: Annotated[int, Meta(description="What HTTP would have answered with: 200, or an error's status.")]
+    status: Annotated[int, Meta(description="What HTTP would have answered with: 200, 201, or an error's status.")]
     submission: Annotated[SubmissionPlace, Meta(description="Where the submission lies.")]
     operation: str | None = None
     model: str | None = None

@@ -1,12 +1,14 @@
 """The JSON Schemas in the documents are those of the code, and say of a message what the log's door says of it."""
 
 import json
+from typing import get_args
 
 import jsonschema
 import msgspec
 import pytest
 
-from schemas.wire.submissions import DECODER
+from ingress.operations.table import DIRECT, LONG, OPERATIONS
+from schemas.wire.submissions import DECODER, Asked
 from tests.architecture.schema_files import FOLDER, files
 
 GOOD = {"operation": "/v1/chat/completions", "body": {"model": "m", "messages": []}}
@@ -15,6 +17,10 @@ GOOD = {"operation": "/v1/chat/completions", "body": {"model": "m", "messages": 
 def test_schema_files_are_current() -> None:
     found = {file.name: file.read_text() for file in FOLDER.glob("*.json")}
     assert found == files(), "run: python -m tests.architecture.schema_files"
+
+
+def test_what_can_be_submitted_is_what_there_are_operations_for() -> None:
+    assert set(get_args(Asked)) == {*OPERATIONS, *LONG, *DIRECT}
 
 
 @pytest.mark.parametrize(

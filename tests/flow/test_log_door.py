@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -131,6 +132,53 @@ async def test_a_video_is_answered_when_it_is_made(stack: Stack, producer: Produ
     (charge,) = await stack.charges(account, 1)
     assert charge.event.job_id == told.value["id"]
     await stack.until_free(account)
+
+
+async def test_a_video_is_told_of_in_the_family_it_was_asked_for_in(stack: Stack, producer: Producer) -> None:
+    await asyncio.gather(stack.start("dispatcher"), stack.start("jobs"))
+    body = {"model": "storyboard-video", "prompt": "The tide comes in.", "seconds": 1, "size": "854x480"}
+    told = (await producer.ask("/v1/video/generations", body)).value
+    film = told["body"]
+    assert (told["status"], told["operation"]) == (200, "/v1/video/generations")
+    assert (film["id"], film["status"], film["output"]) == (told["id"], "completed", None)
+
+
+async def test_a_file_is_announced_and_its_batch_made(stack: Stack, producer: Producer, account: str) -> None:
+    await stack.start("batches")
+    announced = (await producer.ask("/v1/batches/files", {"file_name": "asked.jsonl"}, idempotency_key="file-1")).value
+    assert (announced["status"], announced["error"], announced["usage"]) == (201, None, None)
+    again = (await producer.ask("/v1/batches/files", {"file_name": "asked.jsonl"}, idempotency_key="file-1")).value
+    assert again["body"] == announced["body"], "the same file, at the same URL"
+    line = {"custom_id": "a", "method": "POST", "url": CHAT, "body": {"model": "scripted", "messages": QUESTION}}
+    put_at = stack.url + urlsplit(announced["body"]["upload_url"]).path
+    async with httpx2.AsyncClient(trust_env=False) as plain:
+        assert (await plain.put(put_at, content=json.dumps(line).encode())).status_code == 200
+    file_id = announced["body"]["file_id"]
+    openais = {"input_file_id": file_id, "endpoint": CHAT, "completion_window": "24h"}
+    theirs = {
+        "file_id": file_id,
+        "provider": "openai",
+        "endpoint": CHAT,
+        "completion_window": "24h",
+        "request_id": "request-1",
+    }
+    first = await producer.ask("/v1/batches", openais, idempotency_key="batch-1", headers={"team": "blue"})
+    assert (first.value["status"], first.key, first.headers) == (200, account, {"team": b"blue"})
+    twin = (await producer.ask("/v1/batches", openais, idempotency_key="batch-1")).value
+    assert twin["body"] == first.value["body"], "submitted again, it is the same batch"
+    second = (await producer.ask("/v1/batches", theirs)).value
+    assert (second["status"], second["body"]["request_id"]) == (201, "request-1")
+    wrong = (await producer.ask("/v1/batches", {**openais, "input_file_id": "file-none"})).value
+    assert (wrong["status"], wrong["error"]["param"]) == (404, "input_file_id")
+    async with stack.client(producer.secret) as http:
+        listed = (await http.get("/v1/batches")).json()["data"]
+        assert {each["id"] for each in listed} == {first.value["body"]["id"], second["body"]["id"]}
+        await asyncio.gather(*[completed(http, each["id"]) for each in listed])
+    assert len(await stack.charges(account, 2)) == 2
+
+
+async def completed(http: httpx2.AsyncClient, batch_id: str) -> None:
+    await until(lambda: http.get(f"/v1/batches/{batch_id}"), lambda told: told.json()["status"] == "completed")
 
 
 async def test_a_refusal_comes_in_the_operations_own_dialect(producer: Producer) -> None:

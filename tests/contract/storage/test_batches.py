@@ -83,6 +83,15 @@ async def test_a_request_id_makes_one_batch_of_its_account(batches: Batches) -> 
     assert await batches.create(again, 8) == again.id
 
 
+async def test_a_batch_that_is_made_again_is_left_as_it_stands(batches: Batches) -> None:
+    asked = batch()
+    name = await made(batches, asked)
+    await batches.hold(name, "me")
+    assert await batches.change(name, "me", "validating", status="in_progress", total=3)
+    assert await batches.create(asked, 1) == asked.id, "it is no further one"
+    assert (await standing(batches, name)).status == "in_progress"
+
+
 async def test_no_more_are_under_way_than_may_be(batches: Batches) -> None:
     first = batch()
     name = await made(batches, first)
