@@ -92,7 +92,7 @@ class KafkaNode:
         command = self._program.command("kafka.Kafka", str(properties), log=self._log, flags=flags)
         child = await Child.spawn("kafka", command, self._log.with_suffix(".out"), env=ENVIRONMENT)
         try:
-            await _ready(child, self._ports.broker)
+            await coordinating(child, HOST, self._ports.broker)
         except BaseException:
             await child.stop(0)
             raise
@@ -138,37 +138,37 @@ class KafkaNode:
             await child.stop(GRACE_S)
 
 
-async def _ready(child: Child, port: int) -> None:
-    """Wait until the node answers as a broker and as the coordinator of a group."""
-    looking = asyncio.create_task(_look(port))
+async def coordinating(child: Child, host: str, port: int, within_s: float = READY_S) -> None:
+    """Wait until the node answers as a broker, and knows who coordinates a group; raises StartFailed."""
+    looking = asyncio.create_task(_look(host, port))
     dying = asyncio.create_task(child.wait())
     try:
-        await asyncio.wait((looking, dying), timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((looking, dying), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         if dying.done():
             raise child.died()
         if not looking.done():
-            raise StartFailed(f"kafka is not ready after {READY_S:.0f} s (log: {child.log.with_suffix('.log')})")
+            raise StartFailed(f"kafka is not ready after {within_s:.0f} s (log: {child.log.with_suffix('.log')})")
         looking.result()
     finally:
         looking.cancel()
         dying.cancel()
 
 
-async def _look(port: int) -> None:
+async def _look(host: str, port: int) -> None:
     while True:
         # The client complains of a refused connection in its log, so it is made only where there is one.
         with suppress(ConnectionError):
-            _, writer = await asyncio.open_connection(HOST, port)
+            _, writer = await asyncio.open_connection(host, port)
             writer.close()
             break
         await asyncio.sleep(LOOK_S)
-    while not await _coordinates(port):  # noqa: ASYNC110 - another process's state sets no event here
+    while not await _coordinates(f"{host}:{port}"):  # noqa: ASYNC110 - another process's state sets no event here
         await asyncio.sleep(LOOK_S)
 
 
-async def _coordinates(port: int) -> bool:
+async def _coordinates(bootstrap: str) -> bool:
     """Whether any group can be joined; the first question makes the topic that groups keep their offsets in."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=f"{HOST}:{port}", request_timeout_ms=5_000)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
     try:
         await admin.start()
         await admin.find_coordinator(PROBE_GROUP)
