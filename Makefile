@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 VLLM := .venv-vllm/.set-up
 CLIENTS := .clients/.set-up
 
-.PHONY: help set-up demo up test test-slow test-vllm test-s3 test-clients check bench lock clean
+.PHONY: help set-up demo up test test-slow test-vllm test-s3 test-clients check bench lock lock-image clean
 .DEFAULT_GOAL := help
 
 help:
@@ -85,6 +85,7 @@ lock: $(SET_UP)
 		-o requirements/uv.lock requirements/uv.in
 	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 		--overrides requirements/overrides.txt --extra embedded --extra dev -o requirements/penstock.lock pyproject.toml
+	$(MAKE) lock-image
 	@for clients in $(basename $(wildcard requirements/openai-*.in requirements/anthropic-*.in)); do \
 		$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 			-o $$clients.lock $$clients.in || exit 1; \
@@ -94,6 +95,14 @@ lock: $(SET_UP)
 	$(BIN)/python -m storage.local.jar_lock
 	cd requirements/clients && npm install --package-lock-only --ignore-scripts --no-audit --no-fund \
 		--omit-lockfile-registry-resolved
+
+# What the image installs: of the versions just locked, those that a part needs, without and with the small models.
+lock-image: $(SET_UP)
+	@for extra in "" models; do \
+		$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+			--overrides requirements/overrides.txt --constraint requirements/penstock.lock $${extra:+--extra $$extra} \
+			-o requirements/runtime$${extra:+-$$extra}.lock pyproject.toml || exit 1; \
+	done
 
 clean:
 	rm -rf .venv .venv-vllm .clients
