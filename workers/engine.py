@@ -5,11 +5,16 @@ from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from schemas.chat import Chat
 from schemas.chunks import Delta, UsageReport
+from schemas.errors import EngineUnavailable
 from schemas.media import Draw, Embed, Speak
 from schemas.media_chunks import Audio, Vectors
 
 Asks_contra = TypeVar("Asks_contra", contravariant=True)
 Gives_co = TypeVar("Gives_co", covariant=True)
+
+
+class EngineBusy(EngineUnavailable):
+    """The engine is there and turned the request away for lack of room; outside a worker, an EngineUnavailable."""
 
 
 class Engine(Protocol[Asks_contra, Gives_co]):

@@ -21,3 +21,16 @@ RUNNING = Gauge("penstock_worker_running_jobs", "Jobs that an engine works on", 
 SLOTS = Gauge("penstock_worker_slots", "Jobs that may run at once", ["lane"])
 LAG = Gauge("penstock_worker_lag_messages", "Messages of the lane that no worker has taken", ["lane"])
 STEPS = Histogram("penstock_worker_long_step_seconds", "Steps of long jobs", ["step"], buckets=SECONDS)
+REPLICA_OUTSTANDING = Gauge(
+    "penstock_replica_outstanding",
+    "Requests of this worker under way at one of several addresses",
+    ["model", "address"],
+)
+REPLICA_STATE = Gauge(
+    "penstock_replica_state", "Whether requests go to an address: 0 yes, 1 one on trial, 2 no", ["model", "address"]
+)
+REPLICA_REQUESTS = Counter(
+    "penstock_replica_requests_total",
+    "Requests by the address they went to and what came of them",
+    ["model", "address", "result"],
+)

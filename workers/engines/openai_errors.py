@@ -17,6 +17,7 @@ from schemas.errors import (
     InvalidRequest,
     PenstockError,
 )
+from workers.engine import EngineBusy
 
 MAX_MESSAGE_CHARS: Final = 1000
 
@@ -50,6 +51,10 @@ _STATUS_OF_WORD: Final[Mapping[str, int]] = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
+
+NO_ROOM: Final = frozenset({429, 503, 529})
+"""How a server says that it is there and has too much to do: vLLM with a bound on its queue, Ray Serve with one on its
+requests, and providers."""
 
 _CONTEXT_WORDS: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 
@@ -116,7 +121,8 @@ def to_error(
         return branch(message, param=refusal.param)
     error: PenstockError
     if "insufficient_quota" not in refusal.words and (status in (408, 425, 429) or status >= 500):
-        error = EngineUnavailable(
+        unavailable = EngineBusy if status in NO_ROOM else EngineUnavailable
+        error = unavailable(
             f"The engine of model '{model}' could not take the request ({status}).", retry_after_s=retry_after_s
         )
     else:

@@ -23,6 +23,7 @@ from schemas.errors import (
 from schemas.usage import Usage
 from tests.anthropic_upstream import PING, answer, end, error, refusal, start, stream, text, upstream
 from tests.upstream import CUT, Reply, Upstream
+from workers.engine import EngineBusy
 from workers.engines.anthropic import Anthropic
 from workers.engines.setup import SetupError
 from workers.retry import generate_with_retries
@@ -111,8 +112,8 @@ async def test_a_row_says_how_it_wants_to_be_asked(server: Upstream) -> None:
         pytest.param(refusal(404, "not_found_error", "no model"), EngineRejected, id="404"),
         pytest.param(refusal(413, "request_too_large", "big"), BodyTooLarge, id="413"),
         pytest.param(refusal(500, "api_error", "oops"), EngineUnavailable, id="500"),
-        pytest.param(refusal(529, "overloaded_error", "Overloaded"), EngineUnavailable, id="529"),
-        pytest.param(Reply([start(), PING, error("overloaded_error")]), EngineUnavailable, id="529 inside"),
+        pytest.param(refusal(529, "overloaded_error", "Overloaded"), EngineBusy, id="529"),
+        pytest.param(Reply([start(), PING, error("overloaded_error")]), EngineBusy, id="529 inside"),
         pytest.param(Reply([]), StreamCut, id="an empty answer"),
         pytest.param(Reply([start(), PING, CUT]), StreamCut, id="cut before any output"),
         pytest.param(Reply([b"{}"], 200, {"Content-Type": "application/json"}), EngineFailed, id="JSON, not a stream"),
@@ -155,7 +156,7 @@ async def test_429_passes_on_when_to_come_back(server: Upstream, engine: Anthrop
     [
         pytest.param([CUT], StreamCut, id="connection lost"),
         pytest.param([], StreamCut, id="ended without a stop"),
-        pytest.param([error("overloaded_error")], EngineUnavailable, id="an error"),
+        pytest.param([error("overloaded_error")], EngineBusy, id="an error"),
         pytest.param([b"data: nonsense\n\n"], EngineFailed, id="no JSON"),
     ],
 )
@@ -221,7 +222,7 @@ async def test_a_prompt_is_counted_without_what_only_a_run_needs(server: Upstrea
         pytest.param(Reply([b'{"tokens": 3}'], 200, JSON), EngineFailed, id="no count"),
         pytest.param(Reply([b"<html>"], 200, {"Content-Type": "text/html"}), EngineFailed, id="HTML"),
         pytest.param(refusal(400, "invalid_request_error", "as they say"), InvalidRequest, id="400"),
-        pytest.param(refusal(529, "overloaded_error", "Overloaded"), EngineUnavailable, id="529"),
+        pytest.param(refusal(529, "overloaded_error", "Overloaded"), EngineBusy, id="529"),
         pytest.param(Reply([CUT]), EngineUnavailable, id="cut"),
     ],
 )

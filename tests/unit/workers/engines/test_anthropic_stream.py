@@ -31,6 +31,7 @@ from tests.anthropic_upstream import (
     thinking,
     tool_use,
 )
+from workers.engine import EngineBusy
 from workers.engines.anthropic_stream import MessagesStream
 
 
@@ -236,8 +237,8 @@ def test_a_stream_without_a_stop_reason_is_cut(stream: list[bytes]) -> None:
 @pytest.mark.parametrize(
     ("kind", "branch"),
     [
-        ("overloaded_error", EngineUnavailable),
-        ("rate_limit_error", EngineUnavailable),
+        ("overloaded_error", EngineBusy),
+        ("rate_limit_error", EngineBusy),
         ("api_error", EngineUnavailable),
         ("timeout_error", EngineUnavailable),
         ("authentication_error", EngineRejected),

@@ -22,6 +22,7 @@ from schemas.media_chunks import Vectors
 from schemas.usage import Usage
 from tests.embedding_upstream import JSON, embeddings, encoded, listed
 from tests.upstream import CUT, Reply, Upstream, refusal
+from workers.engine import EngineBusy
 from workers.engines.openai_embeddings import OpenAIEmbeddings
 from workers.engines.setup import SetupError
 
@@ -162,8 +163,8 @@ async def test_what_are_no_embeddings_of_all_inputs_is_a_failure(
         (refusal(400, {"message": "long", "param": "input_tokens"}), ContextLengthExceeded),
         (refusal(401, {"message": "key sk-upstream-1"}), EngineRejected),
         (refusal(404, {"message": "no such model"}), EngineRejected),
-        (refusal(429, {"message": "slow down"}), EngineUnavailable),
-        (refusal(503, {"message": "busy"}), EngineUnavailable),
+        (refusal(429, {"message": "slow down"}), EngineBusy),
+        (refusal(503, {"message": "busy"}), EngineBusy),
         (Reply([b'{"object"', CUT]), EngineUnavailable),
         (Reply([b'{"object"', asyncio.Event()]), EngineUnavailable),
     ],

@@ -13,6 +13,7 @@ from schemas.errors import (
     InvalidRequest,
     PenstockError,
 )
+from workers.engine import EngineBusy
 from workers.engines import openai_errors
 
 NOW = datetime(2015, 10, 21, 7, 27, 30, tzinfo=UTC)
@@ -36,11 +37,11 @@ def translated(status: int, body: object, secret: str | None = None) -> Penstock
         (405, EngineRejected),
         (307, EngineRejected),
         (408, EngineUnavailable),
-        (429, EngineUnavailable),
+        (429, EngineBusy),
         (500, EngineUnavailable),
         (502, EngineUnavailable),
-        (503, EngineUnavailable),
-        (529, EngineUnavailable),
+        (503, EngineBusy),
+        (529, EngineBusy),
     ],
 )
 def test_the_status_decides(status: int, branch: type[PenstockError]) -> None:

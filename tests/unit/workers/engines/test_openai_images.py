@@ -13,7 +13,7 @@ from schemas.media import Draw
 from schemas.usage import Usage
 from tests.image_upstream import JSON, USAGE, completed, draft, images, listed, picture
 from tests.upstream import CUT, DONE, Reply, Upstream, event, refusal
-from workers.engine import Drawn, DrawnElsewhere
+from workers.engine import Drawn, DrawnElsewhere, EngineBusy
 from workers.engines.openai_images import OpenAIImages
 from workers.engines.setup import SetupError
 
@@ -191,7 +191,7 @@ async def test_what_are_no_pictures_is_a_failure(upstream: Upstream, engine: Ope
         ([draft(RED, 0), DONE], StreamCut),
         ([draft(RED, 0), CUT], StreamCut),
         ([draft(RED, 0), asyncio.Event()], EngineUnavailable),
-        ([draft(RED, 0), event({"error": {"message": "busy", "code": "rate_limit_exceeded"}})], EngineUnavailable),
+        ([draft(RED, 0), event({"error": {"message": "busy", "code": "rate_limit_exceeded"}})], EngineBusy),
         ([event({"type": "error", "message": "Unsafe.", "code": "invalid_request_error"})], InvalidRequest),
     ],
 )
@@ -211,8 +211,8 @@ async def test_a_stream_that_is_not_whole(
         (refusal(400, {"message": "bad", "param": "prompt"}), InvalidRequest),
         (refusal(401, {"message": "key sk-upstream-1"}), EngineRejected),
         (refusal(404, {"message": "no such model"}), EngineRejected),
-        (refusal(429, {"message": "slow down"}), EngineUnavailable),
-        (refusal(503, {"message": "busy"}), EngineUnavailable),
+        (refusal(429, {"message": "slow down"}), EngineBusy),
+        (refusal(503, {"message": "busy"}), EngineBusy),
         (Reply([CUT]), EngineUnavailable),
         (Reply([asyncio.Event()]), EngineUnavailable),
     ],

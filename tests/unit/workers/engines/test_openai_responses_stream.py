@@ -35,6 +35,7 @@ from tests.responses_upstream import (
     text,
     text_delta,
 )
+from workers.engine import EngineBusy
 from workers.engines.openai_responses_stream import ResponsesStream
 
 
@@ -195,7 +196,7 @@ def test_a_stream_without_an_end_is_cut(stream: list[bytes | list[bytes]]) -> No
     ("failed", "branch"),
     [
         (event("error", code="server_error", message="boom", param=None), EngineUnavailable),
-        (event("error", code="rate_limit_exceeded", message="slow down", param=None), EngineUnavailable),
+        (event("error", code="rate_limit_exceeded", message="slow down", param=None), EngineBusy),
         (
             event("error", error={"type": "invalid_request_error", "code": "context_length_exceeded"}),
             ContextLengthExceeded,

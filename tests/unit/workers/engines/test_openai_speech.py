@@ -12,6 +12,7 @@ from schemas.errors import EngineFailed, EngineRejected, EngineUnavailable, Inva
 from schemas.media import Speak
 from schemas.media_chunks import Audio
 from tests.upstream import CUT, Reply, Upstream, refusal
+from workers.engine import EngineBusy
 from workers.engines.openai_speech import OpenAISpeech
 
 MP3: Final = {"Content-Type": "audio/mpeg"}
@@ -78,7 +79,7 @@ async def test_an_upstream_that_has_to_be_told_to_stream(output: Any, told: str 
         (refusal(400, {"message": "no such voice", "param": "voice"}), InvalidRequest),
         (refusal(401, {"message": "bad key"}), EngineRejected),
         (refusal(404, {"message": "no such model"}), EngineRejected),
-        (refusal(429, {"message": "slow down"}), EngineUnavailable),
+        (refusal(429, {"message": "slow down"}), EngineBusy),
         (refusal(500, {"message": "out of memory"}), EngineUnavailable),
         (Reply([b"{}"], headers={"Content-Type": "application/json"}), EngineFailed),
         (Reply([b"<html>"], headers={"Content-Type": "text/html"}), EngineFailed),

@@ -16,6 +16,7 @@ from schemas.errors import (
 )
 from schemas.usage import Usage
 from tests.upstream import DONE, chunk, event, finish, opening, text, usage
+from workers.engine import EngineBusy
 from workers.engines.openai_stream import ChatStream
 
 
@@ -338,7 +339,7 @@ def test_of_continuous_usage_one_report_a_batch_is_enough() -> None:
         # vLLM 0.33 puts an HTTP status into `code`.
         ({"message": "boom", "type": "InternalServerError", "param": None, "code": 500}, EngineUnavailable),
         ({"message": "too long", "type": "BadRequestError", "param": None, "code": 400}, InvalidRequest),
-        ({"message": "slow down", "type": "rate_limit_error", "param": None, "code": None}, EngineUnavailable),
+        ({"message": "slow down", "type": "rate_limit_error", "param": None, "code": None}, EngineBusy),
         (
             {"message": "The server had an error", "type": "server_error", "param": None, "code": None},
             EngineUnavailable,

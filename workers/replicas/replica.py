@@ -1,0 +1,135 @@
+"""One address of a model, as this worker knows it: what it has under way there, and whether it may be asked."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, Generic, Literal, TypeVar
+
+from schemas.errors import EngineFailed, PenstockError
+from workers import metrics
+from workers.engine import EngineBusy
+from workers.replicas.breaker import Breaker, State
+
+Served = TypeVar("Served")
+Clock = Callable[[], float]
+Result = Literal["answered", "refused", "busy", "failed", "left"]
+
+REST_S: Final = 1.0
+"""How long requests go elsewhere after a failure, or after a lack of room that did not say for how long."""
+
+STATES: Final[dict[State, int]] = {"closed": 0, "half_open": 1, "open": 2}
+
+log = logging.getLogger(__name__)
+
+
+class Replica(Generic[Served]):
+    """`served` is what speaks to the address. `outstanding` are the requests of this worker that are under way there,
+    and `work` is what they come to, where a long prompt is more than a short one.
+
+    `clock` is a monotonic one, in seconds, as are all times.
+    """
+
+    def __init__(self, model: str, address: str, served: Served, clock: Clock) -> None:
+        self.address = address
+        self.served = served
+        self.outstanding = 0
+        self.work = 0.0
+        self.last_failure = ""
+        self._model = model
+        self._clock = clock
+        self._breaker = Breaker()
+        self._rests_until = 0.0
+        self._under_way = metrics.REPLICA_OUTSTANDING.labels(model, address)
+        self._shown = metrics.REPLICA_STATE.labels(model, address)
+        self._shown.set(STATES["closed"])
+
+    @property
+    def state(self) -> State:
+        """`closed`: requests go there; `open`: none do; `half_open`: one does, on trial."""
+        return self._breaker.state
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests go to it, and it has not just failed one or turned one away."""
+        return self._breaker.state == "closed" and self._clock() >= self._rests_until
+
+    @property
+    def triable(self) -> bool:
+        """Whether it is out of order, and a request may find out if it still is."""
+        return self._breaker.may_try(self._clock())
+
+    def probed(self, well: bool) -> None:
+        with self._telling_changes("probe"):
+            self._breaker.probed(well, self._clock())
+
+    def begun(self) -> None:
+        """A request has its first output."""
+        with self._telling_changes("request"):
+            self._breaker.begun()
+
+    @contextmanager
+    def turn(self, work: float) -> Iterator[None]:
+        """One request, from its way there to its end, and what is learnt from how it ends."""
+        self.outstanding += 1
+        self.work += work
+        self._under_way.set(self.outstanding)
+        if self._breaker.state != "closed":
+            with self._telling_changes("request"):
+                self._breaker.tries()
+        result: Result = "left"
+        try:
+            yield
+            result = "answered"
+        except PenstockError as error:
+            result = result_of(error)
+            self._note_failure(error, result)
+            raise
+        except Exception as error:
+            result = "failed"
+            self._note_failure(error, result)
+            raise
+        finally:
+            self.outstanding -= 1
+            # Sums of fractions do not come back to nothing by themselves.
+            self.work = self.work - work if self.outstanding else 0.0
+            self._under_way.set(self.outstanding)
+            self._learn(result)
+            metrics.REPLICA_REQUESTS.labels(self._model, self.address, result).inc()
+
+    def _note_failure(self, error: Exception, result: Result) -> None:
+        if result in ("busy", "failed"):
+            wait_s = error.retry_after_s if isinstance(error, PenstockError) else None
+            self._rests_until = self._clock() + (REST_S if wait_s is None else wait_s)
+            self.last_failure = str(error)
+
+    def _learn(self, result: Result) -> None:
+        with self._telling_changes("request"):
+            match result:
+                case "answered" | "refused":
+                    self._breaker.succeeded(self._clock())
+                case "busy":
+                    # Who turns requests away is there.
+                    self._breaker.begun()
+                case "failed":
+                    self._breaker.failed(self._clock())
+                case "left":
+                    self._breaker.untried()
+
+    @contextmanager
+    def _telling_changes(self, who: str) -> Iterator[None]:
+        was = self._breaker.state
+        yield
+        if (now := self._breaker.state) != was:
+            self._shown.set(STATES[now])
+            fields = {"model": self._model, "address": self.address, "by": who, "reason": self.last_failure}
+            if now == "open":
+                log.warning("replica_out", extra=fields)
+            elif now == "closed":
+                log.info("replica_back", extra=fields)
+
+
+def result_of(error: PenstockError) -> Result:
+    """What an error says of who gave it: what is wrong with a request is no failure of the replica's."""
+    if isinstance(error, EngineBusy):
+        return "busy"
+    return "failed" if isinstance(error, EngineFailed) else "refused"
