@@ -7,6 +7,7 @@ from collections import deque
 from typing import Final
 
 import hiredis
+from prometheus_client import Counter, Gauge
 
 from schemas.errors import Undecidable
 from storage.redis_wire import Argument, RedisAddress, RedisWire, Reply, open_wire
@@ -24,6 +25,9 @@ MISCONF is a disk that took no more of the append-only file.
 
 RECONNECT_FIRST_S: Final = 0.05
 RECONNECT_LAST_S: Final = 1.0
+
+CONNECTIONS: Final = Gauge("penstock_redis_connections", "Connections to Redis that carry commands; 0: out of reach")
+LOST: Final = Counter("penstock_redis_connections_lost_total", "Connections to Redis that were lost")
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +95,7 @@ class Line:
         self._lost.clear()
         self._wire = await open_wire(self._address, self._answered, self._on_lost)
         self.connected.set()
+        CONNECTIONS.inc()
 
     def _answered(self, reply: Reply) -> None:
         _, future = self._waiting.popleft()
@@ -104,6 +109,8 @@ class Line:
     def _on_lost(self) -> None:
         self._wire = None
         self.connected.clear()
+        CONNECTIONS.dec()
+        LOST.inc()
         waiting, self._waiting = self._waiting, deque()
         for _, future in waiting:
             if not future.done():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hiredis
 import pytest
+from prometheus_client import REGISTRY
 
 from schemas.errors import Undecidable
 from storage.line import Line, Script
@@ -15,6 +16,12 @@ from tests.contract.storage.between import Between
 from tests.waiting import eventually
 
 COUNT = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+
+
+def sample(name: str) -> float:
+    value = REGISTRY.get_sample_value(name)
+    assert value is not None, name
+    return value
 
 
 @contextlib.asynccontextmanager
@@ -85,8 +92,11 @@ async def test_every_call_that_a_lost_connection_leaves_is_undecidable_and_the_n
 
 async def test_a_call_while_there_is_no_connection_fails_at_once(redis_url: str) -> None:
     async with Between(redis_url) as between, opened(between.url) as line:
+        there, lost = sample("penstock_redis_connections"), sample("penstock_redis_connections_lost_total")
         await between.refuse()
         await eventually(lambda: not line.connected.is_set())
+        assert sample("penstock_redis_connections") == there - 1
+        assert sample("penstock_redis_connections_lost_total") == lost + 1
         started = time.perf_counter()
         with pytest.raises(Undecidable):
             await line.call("PING")
@@ -94,6 +104,7 @@ async def test_a_call_while_there_is_no_connection_fails_at_once(redis_url: str)
         await between.listen()
         async with asyncio.timeout(5):
             await line.connected.wait()
+        assert sample("penstock_redis_connections") == there
         assert await line.call("ECHO", "back") == b"back"
 
 
