@@ -12,7 +12,7 @@ import typer
 from penstock.detach import COMPLAINT, start_detached, stop_running
 from penstock.foreground import run_in_foreground
 from penstock.options import DEFAULT_DATA, DEFAULT_HOST, DEFAULT_PORT, StackOptions
-from penstock.programs import ADMINISTRATION, DEMO, PARTS, add_program
+from penstock.programs import ADMINISTRATION, DEMO, PARTS, SERVE_MODELS, add_program
 from penstock.progress import plain_progress
 from penstock.run_file import Run, read_run
 from schemas.errors import InvalidValue
@@ -44,6 +44,7 @@ def up(
     catalog: Annotated[list[Path] | None, typer.Option(help="Catalogue file; may be given more than once.")] = None,
     ingress: Annotated[int, typer.Option(min=1, help="Ingress processes, which share the port.")] = 1,
     text_workers: Annotated[int, typer.Option(min=1, help="Text worker processes.")] = 1,
+    streams: Annotated[int, typer.Option(min=1, help="Processes that keep the ledger.")] = 1,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when the stack is ready; penstock down stops it.")
     ] = False,
@@ -63,6 +64,7 @@ def up(
         catalog=tuple(catalog or ()),
         ingress=ingress,
         text_workers=text_workers,
+        streams=streams,
         kafka=kafka,
         redis=redis,
         database=database,
@@ -111,7 +113,7 @@ def status(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
 
 def main() -> None:
     """What goes wrong on this machine is one line and exit status 1; anything else is a fault of ours."""
-    for program in (DEMO, *ADMINISTRATION, *PARTS):
+    for program in (DEMO, *ADMINISTRATION, SERVE_MODELS, *PARTS):
         add_program(app, program)
     try:
         app()

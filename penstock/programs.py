@@ -47,6 +47,8 @@ ADMINISTRATION: Final = tuple(
     }.items()
 )
 
+SERVE_MODELS: Final = Program("serve-models", "workers.ray_serve", "Serve models on our own GPUs: plan, check, deploy.")
+
 DEMO: Final = Program(
     "demo", "penstock.demo", "Start a stack, stream an answer, show its charge, make a video, stop.", needs=("openai",)
 )

@@ -111,6 +111,9 @@ class Model(Row):
     fallbacks: tuple[ModelId, ...] = Field(
         default=(), description="Models that answer, in this order, when this one cannot; theirs are not asked in turn"
     )
+    slots: int | None = Field(
+        default=None, ge=1, description="The most of its jobs that one worker runs at once; default: by its engine"
+    )
     attempts: int = Field(default=3, ge=1, le=10, description="Tries at the engine before the first chunk")
     engine_options: dict[str, Any] = Field(default_factory=dict, description="What only this engine understands")
 
@@ -174,6 +177,10 @@ class Model(Row):
             raise ValueError(
                 f"serving: Ray Serve LLM serves text and embeddings; run vLLM-Omni for {self.modality}, "
                 "and name it by base_url"
+            )
+        if ":" in self.upstream_name:
+            raise ValueError(
+                f"upstream_model: what follows ':' in {self.upstream_name} would be an adapter's name to Ray"
             )
         for ability, parser in PARSED.items():
             if ability in self.abilities and getattr(self.serving, parser) is None:

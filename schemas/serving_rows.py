@@ -58,6 +58,9 @@ class Cluster(Row):
 
     url: AnyHttpUrl = Field(description="Ray Serve's proxy, as workers reach it")
     dashboard: AnyHttpUrl | None = Field(default=None, description="Ray's dashboard, by which is deployed")
+    port: int | None = Field(
+        default=None, ge=1, le=65_535, description="Where the proxies listen, if the URL leads there over another one"
+    )
     metrics: tuple[AnyHttpUrl, ...] = ()
 
 
@@ -78,6 +81,8 @@ class Pod(Row):
     shared_memory: str = Field(default="16Gi", pattern=r"^[1-9][0-9]*(Ki|Mi|Gi|Ti)$", description="/dev/shm, for NCCL")
     node_selector: dict[str, str] = Field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
+    volume_claim: str | None = Field(default=None, description="PersistentVolumeClaim with weights, and for the Hub's")
+    volume_path: str = Field(default="/models", pattern=r"^/\S+$", description="Where it is mounted")
 
 
 class Pool(Row):
@@ -170,12 +175,14 @@ class ServingRow(Row):
         default=None, ge=1, description="Sequences that vLLM runs at once; default: its own"
     )
     max_ongoing: int = Field(default=256, ge=1, description="Requests that a replica takes")
-    max_queued: int = Field(default=64, ge=0, description="Requests that wait in Ray before it answers 503")
+    max_queued: int = Field(default=64, ge=1, description="Requests that wait in Ray before it answers 503")
     env: dict[str, str] = Field(default_factory=dict, description="Environment of the replicas; no place for secrets")
     engine_kwargs: dict[str, Any] = Field(default_factory=dict, description="More of vLLM's engine arguments")
 
     @model_validator(mode="after")
     def _consistent(self) -> "ServingRow":
+        if self.weights.startswith((".", "~")):
+            raise ValueError(f"weights: a folder is named from / on, not as {self.weights}")
         if self.revision is not None and not self.from_hub:
             raise ValueError(f"revision: only a Hugging Face id has one, not {self.weights}")
         if self.replicas.target_ongoing > self.max_ongoing:
@@ -193,8 +200,8 @@ class ServingRow(Row):
 
     @property
     def folder(self) -> str | None:
-        """The weights where they are a folder of the node, which begins with / or ."""
-        return self.weights if self.weights.startswith(("/", ".")) else None
+        """The weights where they are a folder of the nodes."""
+        return self.weights if self.weights.startswith("/") else None
 
     @property
     def from_hub(self) -> bool:

@@ -27,7 +27,6 @@ def test_a_replica_takes_an_accelerator_for_each_part_of_the_model() -> None:
     [
         ("Qwen/Qwen3-8B", None, True),
         ("/models/qwen", "/models/qwen", False),
-        ("./qwen", "./qwen", False),
         ("s3://bucket/qwen", None, False),
         ("gs://bucket/qwen", None, False),
     ],
@@ -57,6 +56,7 @@ def test_a_model_that_we_serve_can_what_its_parsers_find() -> None:
         ),
         ({"quantization": "fp88"}, "quantization 'fp88' is not known; did you mean 'fp8'?"),
         ({"weights": "s3://a/b", "revision": "main"}, "revision: only a Hugging Face id has one, not s3://a/b"),
+        ({"weights": "./qwen"}, "weights: a folder is named from / on, not as ./qwen"),
         ({"replicas": {"min": 3, "max": 2}}, "replicas: max 2 is less than min 3"),
         ({"replicas": {"min": 0}}, "replicas: max 0 is less than one"),
         (
@@ -91,6 +91,10 @@ def test_how_a_model_is_served_is_consistent(serving: dict[str, Any], fault: str
         (
             {"id": "m", "engine": "vllm", "modality": "image", "image": {"sizes": ["64x64"]}, "serving": SERVING},
             "serving: Ray Serve LLM serves text and embeddings; run vLLM-Omni for image, and name it by base_url",
+        ),
+        (
+            {**ROW, "id": "a:b", "serving": SERVING},
+            "upstream_model: what follows ':' in a:b would be an adapter's name to Ray",
         ),
         (ROW, "engine vllm needs a base_url, as in http://gpu-host:8000/v1"),
         (
