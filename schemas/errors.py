@@ -25,6 +25,7 @@
     ├── EngineFailed            engine_failed             502
     │   ├── EngineRejected      engine_rejected           502
     │   ├── EngineUnavailable   engine_unavailable        502  yes
+    │   │   └── NoReplica       no_replica                503  yes
     │   └── StreamCut           stream_cut                502
     ├── Overloaded              overloaded                503  yes
     ├── Undecidable             undecidable               503  yes
@@ -188,6 +189,12 @@ class EngineUnavailable(EngineFailed):
     """The engine could not be reached, was overloaded, or was silent for too long."""
 
     code, retryable = "engine_unavailable", True
+
+
+class NoReplica(EngineUnavailable):
+    """None of the addresses that a model is served at can take the request."""
+
+    code, status = "no_replica", 503
 
 
 class StreamCut(EngineFailed):

@@ -1,7 +1,7 @@
 """Any upstream that speaks OpenAI's chat completions: vLLM, Ray Serve, OpenAI, another Penstock."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -32,10 +32,12 @@ COUNT: Final = msgspec.json.Decoder(_Count)
 
 
 class OpenAICompatible:
-    """One row's upstream."""
+    """One row's upstream; `options` are what its rows may say."""
+
+    options: ClassVar[type[Options]] = Options
 
     def __init__(self, model: Model, secret: str | None) -> None:
-        options = setup.options(model, Options)
+        options = setup.options(model, self.options)
         self._model = model.id
         self._secret = secret
         self._input_excludes_cache = options.input_excludes_cache

@@ -35,6 +35,7 @@ class Replica(Generic[Served]):
         self.outstanding = 0
         self.work = 0.0
         self.last_failure = ""
+        self.failed_at = 0.0
         self._model = model
         self._clock = clock
         self._breaker = Breaker()
@@ -51,7 +52,12 @@ class Replica(Generic[Served]):
     @property
     def ready(self) -> bool:
         """Whether requests go to it, and it has not just failed one or turned one away."""
-        return self._breaker.state == "closed" and self._clock() >= self._rests_until
+        return self._breaker.state == "closed" and self.rests_s == 0
+
+    @property
+    def rests_s(self) -> float:
+        """How long it is still to be left alone if another can be asked."""
+        return max(0.0, self._rests_until - self._clock())
 
     @property
     def triable(self) -> bool:
@@ -99,8 +105,9 @@ class Replica(Generic[Served]):
     def _note_failure(self, error: Exception, result: Result) -> None:
         if result in ("busy", "failed"):
             wait_s = error.retry_after_s if isinstance(error, PenstockError) else None
-            self._rests_until = self._clock() + (REST_S if wait_s is None else wait_s)
+            self.failed_at = self._clock()
             self.last_failure = str(error)
+            self._rests_until = self.failed_at + (REST_S if wait_s is None else wait_s)
 
     def _learn(self, result: Result) -> None:
         with self._telling_changes("request"):
