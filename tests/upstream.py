@@ -108,6 +108,10 @@ class Upstream:
         """Takes requests and answers nothing, not even headers."""
         self.drops_kept_connections = False
         """Resets a connection when it is used a second time, as if it had been closed just before."""
+        self.port = 0
+        """Its own once it runs; one that is started again has the same."""
+        self.health = 200
+        """What it answers at /health, which is no request of a test."""
         self._answered = 0
         self._changed = asyncio.Condition()
         self._connections: set[_Connection] = set()
@@ -118,6 +122,7 @@ class Upstream:
         self.otherwise = answer("Hello", " there")
         self.asked.clear()
         self.mute = False
+        self.health = 200
         self._answered = 0
 
     @property
@@ -152,8 +157,10 @@ class Upstream:
         return self.replies.popleft() if self.replies else self.otherwise
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.get_running_loop().create_server(self._connect, "127.0.0.1", 0, backlog=1024)
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.get_running_loop().create_server(
+            self._connect, "127.0.0.1", self.port, backlog=1024
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(
@@ -198,6 +205,9 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self._used = True
+        if first.split(" ")[1] == "/health":
+            self._transport.write(f"HTTP/1.1 {self._upstream.health} Scripted\r\nContent-Length: 0\r\n\r\n".encode())
+            return
         asked = Asked(first.split(" ")[1], headers, json.loads(rest) if rest else None, self._gone)
         self._task = asyncio.create_task(self._answer(asked))
 
