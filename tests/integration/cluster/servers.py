@@ -15,6 +15,7 @@ from storage.local.child import Child
 from storage.local.failure import StartFailed
 from storage.local.kafka import coordinating
 from storage.local.kafka_program import ENVIRONMENT, KafkaProgram
+from storage.local.ports import free_port
 from storage.local.wheels import valkey_server
 from tests.integration.cluster.compose_file import ROOT, Service
 from tests.integration.cluster.places import Places
@@ -122,9 +123,12 @@ async def _seaweedfs(service: Service, site: Site) -> Child:
     folder.mkdir(exist_ok=True)
     words = [word for word in words_of(service.command, service, site) if not word.startswith("-dir=")]
     sockets = (f"-filer.localSocket={folder}/filer.sock", f"-s3.localSocket={folder}/s3.sock")
-    command = [str(Path(sys.executable).with_name("weed")), *words, f"-dir={folder}", *sockets]
+    # Its gRPC is its own affair, and by default where other tests' servers are.
+    own = site.places.of(service.name)
+    inner = [f"-{each}.port.grpc={free_port(own)}" for each in ("master", "volume", "filer", "s3")]
+    command = [str(Path(sys.executable).with_name("weed")), *words, f"-dir={folder}", *sockets, *inner]
     child = await Child.spawn(service.name, command, folder / "weed.log", env=environment_of(service, site))
-    return await ready(child, serves(f"http://{site.places.of(service.name)}:8333/healthz"))
+    return await ready(child, serves(f"http://{own}:8333/healthz"))
 
 
 async def _haproxy(service: Service, site: Site) -> Child:
