@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,13 +28,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
-    """One lane over all its workers; `silent_s` since the last report on it."""
+    """One lane over all its workers; `silent_s` since the last report on it.
+
+    `ended_per_s` is how many jobs end when all slots are taken. Jobs of `full_models` only make the others wait.
+    """
 
     slots: int
     running: int
-    lag: int
+    lag: float
     ended_per_s: float
     silent_s: float
+    full_models: frozenset[str] = frozenset()
 
 
 def shed(lane: str, state: LaneState, budget_s: float, unserved_s: float) -> Overloaded | None:
@@ -48,17 +53,38 @@ def shed(lane: str, state: LaneState, budget_s: float, unserved_s: float) -> Ove
     wait_s = state.lag / max(state.ended_per_s, state.slots / UNSEEN_JOB_S)
     if wait_s <= budget_s:
         return None
-    message = f"The lane {lane} is full: {state.lag} requests wait, about {wait_s:.0f} s. Try again later."
+    message = f"The lane {lane} is full: {state.lag:.0f} requests wait, about {wait_s:.0f} s. Try again later."
     return Overloaded(message, retry_after_s=math.ceil(wait_s - budget_s))
 
 
+def shed_full(lane: str, state: LaneState, model: str) -> Overloaded | None:
+    """Why a job of a model whose engine is full should not make the lane's other models wait."""
+    if model not in state.full_models:
+        return None
+    return Overloaded(f"The model '{model}' is full, and the lane {lane} has others. Try again later.", retry_after_s=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A report, when it came, and how many jobs this process had put into the lane by then."""
+
+    at: float
+    sent: int
+    report: LaneReport
+
+
 class LaneBoard:
-    """The newest report of every worker on every lane."""
+    """The newest report of every worker on every lane, and what this process has put into the lane since."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._since = clock()
-        self._reports: dict[str, dict[str, tuple[float, LaneReport]]] = {}
+        self._reports: dict[str, dict[str, _Heard]] = {}
+        self._sent: Counter[str] = Counter()
+
+    def sent(self, lane: str) -> None:
+        """A job goes into the lane."""
+        self._sent[lane] += 1
 
     def heard(self, payload: bytes) -> None:
         try:
@@ -70,17 +96,29 @@ class LaneBoard:
         now = self._clock()
         known = self._reports.get(report.lane, {})
         # Workers that are gone are forgotten: each restart may bring a new name.
-        kept = {worker: heard for worker, heard in known.items() if now - heard[0] <= FORGOTTEN_S}
-        self._reports[report.lane] = {**kept, report.worker: (now, report)}
+        kept = {worker: heard for worker, heard in known.items() if now - heard.at <= FORGOTTEN_S}
+        self._reports[report.lane] = {**kept, report.worker: _Heard(now, self._sent[report.lane], report)}
 
     def state(self, lane: str) -> LaneState:
         now = self._clock()
-        reports = self._reports.get(lane, {})
-        fresh = [report for at, report in reports.values() if now - at <= FRESH_S]
+        heard = self._reports.get(lane, {}).values()
+        fresh = [each for each in heard if now - each.at <= FRESH_S]
+        reports = [each.report for each in fresh]
         return LaneState(
-            slots=sum(r.slots for r in fresh),
-            running=sum(r.running for r in fresh),
-            lag=sum(r.lag for r in fresh),
-            ended_per_s=sum(r.ended_per_s for r in fresh),
-            silent_s=now - max((at for at, _ in reports.values()), default=self._since),
+            slots=sum(r.slots for r in reports),
+            running=sum(r.running for r in reports),
+            lag=sum(r.lag for r in reports) + self._come_since(lane, fresh, now),
+            ended_per_s=sum(r.ended_per_s for r in reports),
+            silent_s=now - max((each.at for each in heard), default=self._since),
+            full_models=frozenset.intersection(*[frozenset(r.full_models) for r in reports] or [frozenset()]),
         )
+
+    def _come_since(self, lane: str, fresh: Sequence[_Heard], now: float) -> float:
+        """Of the jobs that were put into the lane since its workers told of it, those that will have to wait.
+
+        Twice what a lane can do comes to a second's work too much in the second between two reports.
+        """
+        come = sum(self._sent[lane] - each.sent for each in fresh) / max(1, len(fresh))
+        ended = sum(each.report.ended_per_s * (now - each.at) for each in fresh)
+        free = sum(max(0, each.report.slots - each.report.running) for each in fresh)
+        return max(0.0, come - ended - free)

@@ -13,7 +13,7 @@ from ingress import limits as limit_rules
 from ingress import metrics
 from ingress.closing import SETTLED_S, Closing
 from ingress.fallbacks import fallbacks_of
-from ingress.lanes import LaneBoard, shed
+from ingress.lanes import LaneBoard, shed, shed_full
 from ingress.relay import Relay
 from ingress.settings import IngressSettings
 from ingress.slots import Slots
@@ -217,7 +217,8 @@ class Submitter:
             raise Overloaded("This ingress has no room for another request.", retry_after_s=1)
         state = self._lanes.state(model.lane)
         budget_s = min(model.deadline_s, self._settings.max_queue_wait_s)
-        if (overloaded := shed(model.lane, state, budget_s, self._settings.unserved_s)) is not None:
+        overloaded = shed(model.lane, state, budget_s, self._settings.unserved_s)
+        if overloaded := overloaded or shed_full(model.lane, state, model.id):
             raise overloaded
         if self._open[model.lane] - state.slots >= self._settings.max_waiting_per_lane:
             raise Overloaded(f"Too many requests wait for the lane {model.lane}.", retry_after_s=1)
@@ -276,6 +277,7 @@ class Submitter:
         headers: list[Header] = [("job_id", job.id.encode()), ("reply_to", job.reply_to.encode())]
         if traceparent is not None:
             headers.append((TRACEPARENT, traceparent.encode()))
+        self._lanes.sent(job.lane)
         return await self._producer.send(lane_topic(job.lane), value, headers=headers)
 
     async def _envelope(self, job: Job, most_bytes: int = MESSAGE_LIMIT_BYTES) -> tuple[bytes, Stored | None]:

@@ -11,7 +11,11 @@ REPORT_S: Final = 1.0
 
 
 class LaneReport(msgspec.Struct, frozen=True, array_like=True):
-    """One worker on one lane; `lag` counts messages nobody has taken, `ended_per_s` the jobs it ends."""
+    """One worker on one lane.
+
+    `lag` counts jobs that wait for a slot, and `ended_per_s` is how many would end if all slots were taken.
+    `full_models` are those whose engine is so full that the lane's other models wait for it.
+    """
 
     lane: str
     worker: str
@@ -19,3 +23,4 @@ class LaneReport(msgspec.Struct, frozen=True, array_like=True):
     running: int
     lag: int
     ended_per_s: float
+    full_models: tuple[str, ...] = ()

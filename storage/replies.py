@@ -43,8 +43,16 @@ DECODER: Final = msgspec.msgpack.Decoder(list[Frame])
 log = logging.getLogger(__name__)
 
 
+CHANNEL_PREFIX: Final = "penstock:replies:"
+
+
 def reply_channel(ingress_id: str) -> str:
-    return f"penstock:replies:{ingress_id}"
+    return CHANNEL_PREFIX + ingress_id
+
+
+def is_reply_channel(channel: str) -> bool:
+    """Whether an ingress process listens there, whose client waits with an open request."""
+    return channel.startswith(CHANNEL_PREFIX)
 
 
 def decode_frames(payload: bytes) -> list[Frame]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import secrets
 import signal
@@ -35,10 +36,13 @@ from storage.settings_read import read_settings
 from storage.subscription import Subscription
 from storage.worker_names import take_name
 from workers.candidates import Candidates
-from workers.engine import Bounded, Engine
+from workers.engine import Engine
+from workers.engine_signals.following import Following
 from workers.engines.setup import SetupError
 from workers.fetch import Fetcher
 from workers.images import Inliner
+from workers.lane_slots import lane_slots
+from workers.leftover import Leftover
 from workers.loop import LaneLoop
 from workers.name import keep_name
 from workers.pictures import Deposits
@@ -47,7 +51,7 @@ from workers.report import report
 from workers.runs import Runs
 from workers.settings import WorkerSettings
 from workers.settle import Settler
-from workers.slots import Leftover, Slots, Turns
+from workers.slots import Turns
 
 OUTBOX_UNUSED_S = 300.0
 USAGE_LINGER_MS = 10
@@ -64,6 +68,7 @@ class Worker:
         self._settings = settings
         self._observe = observe
         self._stack = AsyncExitStack()
+        self._following: dict[str, Following] = {}
 
     async def serve(self, lanes: Sequence[str], stop: asyncio.Event) -> None:
         """Runs the lanes until `stop` is set or a part of the worker fails."""
@@ -106,7 +111,7 @@ class Worker:
         expiring = ExpiringObjects(line, objects)
         deposits = Deposits(expiring, fetcher)
 
-        def loop_of(lane: str, slots: Turns, candidates: Candidates) -> LaneLoop:
+        def loop_of(lane: str, slots: Turns, candidates: Candidates, patience_s: float = math.inf) -> LaneLoop:
             return LaneLoop(
                 lane,
                 slots,
@@ -119,23 +124,28 @@ class Worker:
                 objects=objects,
                 settler=Settler(records, producer, objects),
                 tracing=tracing,
+                patience_s=patience_s,
+                turned_away=self._turned_away,
             )
 
         loops = []
         for lane in lanes:
             own = [model for model in catalog if model.lane == lane]
             engines = await self._engines(own)
-            slots = Slots(self._slots(engines))
+            slots, following = lane_slots(own, engines, self._settings.slots)
+            self._following |= following
             await self._add_fallbacks(catalog, own, engines)
             candidates = Candidates(catalog, engines, inliner, deposits)
-            loops.append(loop_of(lane, slots, candidates))
+            loops.append(loop_of(lane, slots, candidates, self._settings.max_queue_wait_s))
             of_batches = batch_lane(lane)
             if of_batches is not None and self._settings.batch_share:
                 loops.append(loop_of(of_batches, Leftover(slots, self._settings.batch_share), candidates))
-        await take_name(line, self._settings.worker_name, self._incarnation)
-        for each in loops:
-            await each.open()
+        for each in self._following.values():
             keep.push_async_callback(each.close)
+        await take_name(line, self._settings.worker_name, self._incarnation)
+        for loop in loops:
+            await loop.open()
+            keep.push_async_callback(loop.close)
         return loops
 
     def _consumer(self, lane: str) -> LaneConsumer:
@@ -163,9 +173,11 @@ class Worker:
                 if row.id not in engines:
                     engines |= await self._engines([row])
 
-    def _slots(self, engines: dict[str, Engine[Any, Any]]) -> int:
-        bounds = [engine.slots for engine in engines.values() if isinstance(engine, Bounded)]
-        return sum(bounds) if bounds and len(bounds) == len(engines) else self._settings.slots
+    def _turned_away(self, model: str) -> bool:
+        following = self._following.get(model)
+        if following is not None:
+            following.turned_away()
+        return following is not None
 
     async def _run(self, loops: Sequence[LaneLoop], stop: asyncio.Event) -> None:
         serving = [asyncio.create_task(lane.run()) for lane in loops]
@@ -174,6 +186,7 @@ class Worker:
         keeping.append(asyncio.create_task(self._runs.keep_leases()))
         keeping.append(asyncio.create_task(report(self._line, self._settings.worker_name, loops)))
         keeping.append(asyncio.create_task(self._sweep()))
+        keeping += [asyncio.create_task(each.run()) for each in self._following.values()]
         stopping = asyncio.create_task(stop.wait())
         try:
             done, _ = await asyncio.wait([*serving, *keeping, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -1,13 +1,16 @@
 """Whether a job that was taken may still run: decided once, before it reaches an engine."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
-from schemas.errors import Cancelled, DeadlineExceeded, PenstockError, WorkerLost
+from schemas.errors import Cancelled, DeadlineExceeded, Overloaded, PenstockError, WorkerLost
 from schemas.jobs import Job
 from schemas.media import Draw
 from schemas.usage import End, Usage
 from storage.jobs import Claimed
+from storage.replies import is_reply_channel
+from workers.engine import EngineBusy
 from workers.estimate import estimated_input_tokens, units_of
 
 MOST_ATTEMPTS: Final = 3
@@ -24,11 +27,12 @@ class Refusal:
     poison: bool = False
 
 
-def admit(job: Job, claimed: Claimed, now_ms: int) -> Refusal | None:
+def admit(job: Job, claimed: Claimed, now_ms: int, patience_s: float = math.inf) -> Refusal | None:
     """None lets the job run.
 
     A stream whose client has read output of an earlier attempt is not started over; what was sent is charged, and
-    the input it took.
+    the input it took. A job that somebody waits for with an open request, and that has waited in the lane for more than
+    `patience_s`, is shed: the door let in more than there was room for. One that another worker has begun is not.
     """
     if claimed.sent_tokens is not None:
         lost = WorkerLost("The worker was lost while the answer was streamed. Ask again.")
@@ -40,7 +44,16 @@ def admit(job: Job, claimed: Claimed, now_ms: int) -> Refusal | None:
     if claimed.attempt > MOST_ATTEMPTS:
         tries = f"{MOST_ATTEMPTS} workers were lost while they ran this request."
         return Refusal("failed", WorkerLost(f"{tries} It will not be tried again."), poison=True)
+    waited_s = (now_ms - job.accepted_at_ms) / 1000
+    if waited_s > patience_s and claimed.attempt == 1 and is_reply_channel(job.reply_to):
+        full = f"The lane {job.lane} is full: the request has waited for {waited_s:.0f} s. Try again later."
+        return Refusal("failed", Overloaded(full, retry_after_s=max(1.0, waited_s - patience_s)))
     return None
+
+
+def shed(error: EngineBusy) -> Overloaded:
+    """What a client is told when an engine that is only ever asked for what it has room for had none all the same."""
+    return Overloaded(f"{error.message} Try again later.", retry_after_s=max(1.0, error.retry_after_s or 0.0))
 
 
 def _sent(job: Job, sent_tokens: int) -> Usage:

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import math
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
 
 from schemas.chunks import Ended, Frame
-from schemas.errors import InternalError, ModelNotFound, Undecidable, WorkerLost
+from schemas.errors import InternalError, ModelNotFound, Overloaded, Undecidable, WorkerLost
 from schemas.jobs import COUNT_TOKENS, DECODER, WORK_DECODER, Asked, Job, Stored
 from schemas.logged import LOG_CHANNEL, Accepted, topic_of
 from schemas.topics import REPLIES
@@ -28,7 +30,7 @@ from workers.reply import Reply
 from workers.run import Attempt
 from workers.runs import Runs
 from workers.settle import Settler, until_done
-from workers.slots import Slot, Turns
+from workers.slots import Slot, Turns, hold
 
 COMMIT_S = 0.2
 FULL_S = 30.0
@@ -50,7 +52,11 @@ log = logging.getLogger(__name__)
 
 
 class LaneLoop:
-    """Takes no more jobs than there are free slots and answers for each until its end is settled."""
+    """Takes no more jobs than there are free slots and answers for each until its end is settled.
+
+    Jobs that somebody waits for run within `patience_s` of their acceptance or not at all. `turned_away` is told of a
+    model whose engine had no room, and says whether its slots follow what it can run.
+    """
 
     def __init__(
         self,
@@ -66,9 +72,10 @@ class LaneLoop:
         objects: Objects,
         settler: Settler,
         tracing: Tracing,
+        patience_s: float = math.inf,
+        turned_away: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.lane = lane
-        self.slots = slots.count
         self.ended = 0
         self._candidates = candidates
         self._consumer = consumer
@@ -80,12 +87,26 @@ class LaneLoop:
         self._settler = settler
         self._tracing = tracing
         self._slots = slots
+        self._patience_s = patience_s
+        self._turned_away = turned_away
+        self._was_full = False
         self._open: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._cut_off_at: float | None = None
         self._running = metrics.RUNNING.labels(lane)
         self._queue_wait = metrics.QUEUE_WAIT.labels(lane)
-        metrics.SLOTS.labels(lane).set(slots.count)
+
+    @property
+    def slots(self) -> int:
+        return self._slots.count
+
+    @property
+    def held_s(self) -> float:
+        return self._slots.held_s
+
+    @property
+    def full_models(self) -> tuple[str, ...]:
+        return self._slots.full_models
 
     @property
     def running(self) -> int:
@@ -107,7 +128,7 @@ class LaneLoop:
         while self._failure is None:
             await self._until_there_is_room()
             for taken in await self._take(max(1, self._slots.free)):
-                slot = await self._slots.hold(self._rest, FULL_S)
+                slot = await hold(self._slots, self._rest, FULL_S)
                 task = asyncio.create_task(self._answer_for(taken, slot))
                 self._open.add(task)
                 task.add_done_callback(partial(self._answered, slot))
@@ -120,8 +141,9 @@ class LaneLoop:
             await self._consumer.commit()
 
     async def lag(self) -> int:
-        """Messages waiting in the lane; a worker with free slots leaves none."""
-        return await self._consumer.lag() if self._slots.free == 0 else 0
+        """Jobs that wait; a worker that has had free slots ever since it was asked last leaves none in the lane."""
+        full, self._was_full = self._was_full or self._slots.taken, False
+        return self._slots.waiting + (await self._consumer.lag() if full else 0)
 
     async def drain(self, timeout_s: float) -> None:
         """Waits for the jobs under way; what is not done by then is left to be delivered again."""
@@ -157,7 +179,8 @@ class LaneLoop:
         while len(self._open) >= UNSETTLED_PER_SLOT * self.slots:
             await asyncio.wait(self._open, timeout=FULL_S, return_when=asyncio.FIRST_COMPLETED)
             await self._rest()
-        (await self._slots.hold(self._rest, FULL_S)).give_back()
+        self._was_full = self._was_full or self._slots.taken
+        (await hold(self._slots, self._rest, FULL_S)).give_back()
 
     async def _rest(self) -> None:
         try:
@@ -172,6 +195,7 @@ class LaneLoop:
             slot.give_back()
             await self._refuse_unreadable(taken, str(failure))
         else:
+            await slot.at(job.model)
             await self._work(job, taken, slot)
         self._consumer.done(taken)
 
@@ -181,16 +205,18 @@ class LaneLoop:
             await self._repeat_end(job, claimed)
             return
         reply = reply_of(self._outboxes, self._log_replies, job, claimed.attempt)
-        refusal = admit(job, claimed, now_ms())
+        refusal = admit(job, claimed, now_ms(), self._patience_s)
         if refusal is not None:
             metrics.REFUSED.labels(self.lane, refusal.end).inc()
+            if isinstance(refusal.error, Overloaded):
+                metrics.SHED.labels(self.lane).inc()
             outcome: Outcome | None = _not_run(refusal, claimed)
         else:
             outcome = await self._run(job, taken, claimed.attempt, reply)
+            self.ended += 1
         slot.give_back()
         if outcome is not None:
             await self._settler.settle(job, taken, outcome, reply)
-            self.ended += 1
 
     async def _claim(self, job: Job, slot: Slot) -> Claimed:
         """The claim that lets this worker decide; while another one holds the job, its slot here is free."""
@@ -214,7 +240,7 @@ class LaneLoop:
             lost = InternalError("The worker's catalogue or storage lacks what this request needs.")
             return Outcome("failed", Usage(), attempt, lost)
         counts = job.operation == COUNT_TOKENS
-        run = Attempt(job, asked, attempt, candidates=candidates, reply=reply)
+        run = Attempt(job, asked, attempt, candidates=candidates, reply=reply, turned_away=self._turned_away)
         try:
             with self._tracing.span("run", traceparent_of(taken.headers), job_id=job.id, model=job.model):
                 outcome = await run.run(self._runs, self._records)

@@ -8,6 +8,7 @@ JOBS = Counter("penstock_worker_jobs_total", "Jobs by how they ended", ["lane", 
 RETRIES = Counter("penstock_worker_engine_retries_total", "Tries at an engine that were repeated", ["model", "code"])
 FAILOVERS = Counter("penstock_worker_failovers_total", "Answers given by a fallback", ["asked", "answered", "code"])
 REFUSED = Counter("penstock_worker_jobs_not_run_total", "Jobs taken that never reached an engine", ["lane", "end"])
+SHED = Counter("penstock_worker_jobs_shed_total", "Jobs that had waited too long to be run", ["lane"])
 WEBHOOKS = Counter("penstock_worker_webhooks_total", "Calls of webhooks by what came of them", ["outcome"])
 DEAD_LETTERS = Counter("penstock_worker_dead_letters_total", "Messages set aside", ["lane"])
 CHUNKS = Counter("penstock_worker_output_chunks_total", "Chunks of output", ["model"])
@@ -19,7 +20,13 @@ FIRST_CHUNK = Histogram(
 )
 RUNNING = Gauge("penstock_worker_running_jobs", "Jobs that an engine works on", ["lane"])
 SLOTS = Gauge("penstock_worker_slots", "Jobs that may run at once", ["lane"])
-LAG = Gauge("penstock_worker_lag_messages", "Messages of the lane that no worker has taken", ["lane"])
+ENGINE_SLOTS = Gauge(
+    "penstock_worker_engine_slots", "Jobs that this worker gives an engine at once, by what that tells", ["model"]
+)
+ENGINE_WAITING = Gauge(
+    "penstock_worker_engine_waiting_requests", "Requests that wait inside an engine, as it told last", ["model"]
+)
+LAG = Gauge("penstock_worker_lag_messages", "Jobs of the lane that wait for a slot", ["lane"])
 STEPS = Histogram("penstock_worker_long_step_seconds", "Steps of long jobs", ["step"], buckets=SECONDS)
 REPLICA_OUTSTANDING = Gauge(
     "penstock_replica_outstanding",

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -11,7 +11,9 @@ from schemas.errors import Cancelled, DeadlineExceeded, InternalError, PenstockE
 from schemas.jobs import Asked, Fallback, Job
 from schemas.usage import End
 from storage.jobs import JobRecords
+from workers.engine import EngineBusy
 from workers.failover import Candidate, generate_with_failover
+from workers.gate import shed
 from workers.meter import Meter
 from workers.metrics import FAILOVERS, RETRIES
 from workers.outcome import Outcome, now_ms
@@ -22,16 +24,27 @@ log = logging.getLogger(__name__)
 
 
 class Attempt:
-    """Runs the job once; `run` always returns an outcome, or None when the job is another worker's by now."""
+    """Runs the job once; `run` always returns an outcome, or None when the job is another worker's by now.
+
+    `turned_away` is told of a model whose engine had no room, and says whether its slots follow what it can run.
+    """
 
     def __init__(
-        self, job: Job, asked: Asked, number: int, *, candidates: Sequence[Candidate[Any]], reply: Reply
+        self,
+        job: Job,
+        asked: Asked,
+        number: int,
+        *,
+        candidates: Sequence[Candidate[Any]],
+        reply: Reply,
+        turned_away: Callable[[str], bool],
     ) -> None:
         self._job = job
         self._asked = asked
         self._number = number
         self._candidates = candidates
         self._reply = reply
+        self._turned_away = turned_away
         self._answered_by: Fallback | None = None
         self._meter = Meter(asked)
         self._started_at_ms = now_ms()
@@ -58,6 +71,8 @@ class Attempt:
                     return self._outcome("expired", DeadlineExceeded("The request's deadline passed while it ran."))
                 case None:
                     return self._broken(failure)
+        except EngineBusy as error:
+            return self._outcome("failed", shed(error) if self._turned_away(self._job.model) else error)
         except PenstockError as error:
             return self._outcome("failed", error)
         except Exception as failure:
@@ -90,6 +105,8 @@ class Attempt:
 
     def _note_retry(self, asked: Candidate[Any], error: PenstockError, wait_s: float) -> None:
         RETRIES.labels(asked.model, error.code).inc()
+        if isinstance(error, EngineBusy):
+            self._turned_away(asked.model)
         fields = {"job_id": self._job.id, "model": asked.model, "code": error.code, "wait_s": round(wait_s, 3)}
         log.warning("engine_retried", extra=fields)
 

@@ -15,6 +15,7 @@ from storage.lane_consumer import LaneConsumer, Taken
 from workers import metrics
 from workers.long.held import expire
 from workers.settle import Settler, until_done
+from workers.slots import Held
 
 FULL_S: Final = 0.25
 """How often a lane without a free slot is looked at."""
@@ -47,8 +48,8 @@ class Dispatcher:
     ) -> None:
         self.lane = lane
         self.slots = slots
-        self.running = 0
         self.ended = 0
+        self._held = Held()
         self._consumer = consumer
         self._jobs = jobs
         self._settler = settler
@@ -56,7 +57,18 @@ class Dispatcher:
         self._dispatched = 0
         self._running = metrics.RUNNING.labels(lane)
         self._queue_wait = metrics.QUEUE_WAIT.labels(lane)
-        metrics.SLOTS.labels(lane).set(slots)
+
+    @property
+    def running(self) -> int:
+        return self._held.count
+
+    @property
+    def held_s(self) -> float:
+        return self._held.held_s
+
+    @property
+    def full_models(self) -> tuple[str, ...]:
+        return ()
 
     async def run(self) -> None:
         """Takes jobs until it is cancelled. Raises Undecidable once the lane has been cut off for CUT_OFF_S."""
@@ -90,7 +102,7 @@ class Dispatcher:
         running = await self._jobs.running(self.lane)
         self.ended += max(0, self.running + self._dispatched - running)
         self._dispatched = 0
-        self.running = running
+        self._held.add(running - self.running)
         self._running.set(running)
         return self.slots - running
 

@@ -5,7 +5,7 @@ import logging
 import msgspec
 import pytest
 
-from ingress.lanes import LaneBoard, LaneState, shed
+from ingress.lanes import LaneBoard, LaneState, shed, shed_full
 from schemas.lanes import LaneReport
 
 BUDGET_S = 60.0
@@ -45,7 +45,7 @@ class Clock:
         return self.now
 
 
-def payload(worker: str, lane: str = "text.default", **fields: float) -> bytes:
+def payload(worker: str, lane: str = "text.default", **fields: object) -> bytes:
     numbers = {"slots": 4, "running": 3, "lag": 2, "ended_per_s": 1.5, **fields}
     return msgspec.msgpack.encode(LaneReport(lane, worker, **numbers))  # type: ignore[arg-type]
 
@@ -94,3 +94,46 @@ def test_a_report_that_cannot_be_read_is_left_out(caplog: pytest.LogCaptureFixtu
         board.heard(b"\xc1")
     assert [record.message for record in caplog.records] == ["lane_report_unreadable"]
     assert board.state("text.default").slots == 4
+
+
+def test_what_this_process_put_into_a_lane_since_the_last_report_waits_there_too() -> None:
+    clock = Clock()
+    board = LaneBoard(clock)
+    board.heard(payload("a", slots=4, running=4, lag=10, ended_per_s=8.0))
+    clock.now += 0.5
+    for _ in range(9):
+        board.sent("text.default")
+    board.sent("text.other")
+    assert board.state("text.default").lag == 10 + 9 - 4, "four have ended meanwhile"
+    board.heard(payload("a", slots=4, running=4, lag=14, ended_per_s=8.0))
+    assert board.state("text.default").lag == 14
+
+
+def test_it_takes_what_is_free_first_and_what_waited_is_not_taken_for_gone() -> None:
+    clock = Clock()
+    board = LaneBoard(clock)
+    board.heard(payload("a", slots=4, running=1, lag=0, ended_per_s=2.0))
+    board.heard(payload("b", slots=4, running=3, lag=0, ended_per_s=2.0))
+    for _ in range(3):
+        board.sent("text.default")
+    assert board.state("text.default").lag == 0
+    for _ in range(3):
+        board.sent("text.default")
+    assert board.state("text.default").lag == 2
+    board.heard(payload("a", lag=5))
+    board.heard(payload("b", lag=5))
+    clock.now += 2
+    assert board.state("text.default").lag == 10
+
+
+def test_a_model_is_shed_alone_while_its_engine_keeps_the_lane_s_others_waiting_at_every_worker() -> None:
+    board = LaneBoard(Clock())
+    board.heard(payload("a", full_models=("big", "huge")))
+    board.heard(payload("b", full_models=("big",)))
+    lane = board.state("text.default")
+    full = shed_full("text.default", lane, "big")
+    assert full is not None
+    assert full.retry_after_s == 1
+    assert shed_full("text.default", lane, "huge") is None
+    assert shed_full("text.default", lane, "small") is None
+    assert shed_full("text.default", board.state("text.other"), "big") is None

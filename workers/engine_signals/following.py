@@ -1,0 +1,117 @@
+"""Keeps the slots of one engine at what it can run, as it tells."""
+
+import asyncio
+import logging
+import random
+from typing import Final, Protocol
+
+from workers import metrics
+from workers.engine_signals.limit import Limit
+from workers.engine_signals.reading import Reading
+from workers.slots import Slots
+
+LOOK_S: Final = 0.75
+DOUBLING_LOOK_S: Final = 0.25
+"""Between two looks, give or take a half by chance: workers that looked in step would always act on the same ones'
+growth. vLLM takes some milliseconds to write its page, so it is asked only while the slots it has do not suffice.
+"""
+
+LEAST_S: Final = 0.1
+"""Jobs that were turned away together are told of together."""
+
+IDLE_S: Final = 30.0
+LOST_S: Final = 10.0
+"""How long an engine may tell nothing before it is taken to be one that does not."""
+
+log = logging.getLogger(__name__)
+
+
+class Looks(Protocol):
+    """Where an engine's readings come from; `reason` is why the last one did not."""
+
+    reason: str
+
+    async def look(self) -> Reading | None: ...
+
+    async def close(self) -> None: ...
+
+
+class Following:
+    def __init__(self, model: str, slots: Slots, limit: Limit, looks: Looks) -> None:
+        self._model = model
+        self._slots = slots
+        self._limit = limit
+        self._looks = looks
+        self._refused = 0
+        self._turned_away = asyncio.Event()
+        self._seen_at: float | None = None
+        self._told_dark = False
+        self._shown_slots = metrics.ENGINE_SLOTS.labels(model)
+        self._shown_waiting = metrics.ENGINE_WAITING.labels(model)
+        self._resize(limit.count)
+
+    def turned_away(self) -> None:
+        """The engine has refused a job for lack of room."""
+        self._refused += 1
+        self._turned_away.set()
+        self._slots.pressed.set()
+
+    async def run(self) -> None:
+        """Looks whenever the slots do not suffice, and rests when they do, for ever."""
+        await self._look(used_up=False)
+        while True:
+            try:
+                async with asyncio.timeout(IDLE_S):
+                    await self._slots.pressed.wait()
+            except TimeoutError:
+                self._resize(self._limit.rest(self._slots.held))
+                continue
+            self._slots.pressed.clear()
+            await self._look(used_up=True)
+            if self._slots.taken:
+                self._slots.pressed.set()
+            await self._pause()
+
+    async def close(self) -> None:
+        await self._looks.close()
+
+    async def _look(self, *, used_up: bool) -> None:
+        self._turned_away.clear()
+        reading = await self._looks.look()
+        now = asyncio.get_running_loop().time()
+        held, refused = self._slots.held, self._refused
+        if reading is not None:
+            self._light(now)
+            self._shown_waiting.set(reading.waiting)
+            count = self._limit.look(reading, held, used_up=used_up, refused=refused)
+        elif self._seen_at is None or now - self._seen_at > LOST_S:
+            self._tell_dark()
+            count = self._limit.look_in_the_dark(held, used_up=used_up, refused=refused)
+        else:
+            return
+        self._refused -= refused
+        self._resize(count)
+
+    def _light(self, now: float) -> None:
+        if self._told_dark:
+            log.info("engine_signals_found", extra={"model": self._model})
+        self._seen_at, self._told_dark = now, False
+
+    def _tell_dark(self) -> None:
+        if not self._told_dark:
+            self._told_dark = True
+            log.warning("engine_signals_missing", extra={"model": self._model, "reason": self._looks.reason})
+
+    def _resize(self, count: int) -> None:
+        if count != self._slots.count:
+            self._slots.resize(count)
+        self._shown_slots.set(count)
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(LEAST_S)
+        usual_s = DOUBLING_LOOK_S if self._limit.doubles else LOOK_S
+        try:
+            async with asyncio.timeout(usual_s * (0.5 + random.random()) - LEAST_S):
+                await self._turned_away.wait()
+        except TimeoutError:
+            pass
