@@ -159,7 +159,6 @@ class Submitter:
         its own it is the same job, however often it is started. Raises as `submit` does; then the job is nowhere seen
         and never runs.
         """
-        self._make_way_for_long(model)
         job = self._job(key, model, work, operation, stream=False)
         job = msgspec.structs.replace(job, id=job.id if number is None else f"job_{number}")
         scopes = limit_rules.scopes(key, model.id, self._settings.default_limits())
@@ -169,6 +168,7 @@ class Submitter:
             # Whoever made it died before its caller was told, and perhaps before its envelope was in the lane.
             await (await self._send(job, (await self._envelope(job, RECORD_LIMIT_BYTES))[0], traceparent))
             return standing, {}
+        self._make_way_for_long(model)
         lease_ms = job.deadline_ms - job.accepted_at_ms + int(SETTLED_S * 1000)
         headers = await self._admit(job, scopes, tokens, lease_ms)
         try:
@@ -191,9 +191,15 @@ class Submitter:
         job = self._job(key, model, work, operation, stream=False)
         return msgspec.structs.replace(job, id=job_id, reply_to=reply_to)
 
-    async def admit(self, job: Job, model: Model, scopes: tuple[Scope, ...], tokens: int) -> None:
-        """Reserves for a drafted job until some time after its deadline. Raises as `submit` does."""
-        self._make_way_for_long(model)
+    async def admit(
+        self, job: Job, model: Model, scopes: tuple[Scope, ...], tokens: int, *, again: bool = False
+    ) -> None:
+        """Reserves for a drafted job until some time after its deadline. Raises as `submit` does.
+
+        Done `again`, after a crash, it reserves nothing more, and is not refused for want of room in the lane.
+        """
+        if not again:
+            self._make_way_for_long(model)
         lease_ms = job.deadline_ms - job.accepted_at_ms + int(SETTLED_S * 1000)
         await self._admit(job, scopes, tokens, lease_ms)
 

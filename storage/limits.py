@@ -30,6 +30,8 @@ local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local lease, lease_ms, tokens = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local scopes = #KEYS / 2
 local levels = {}
+-- Reserved before, by whoever died or was not told: nothing is taken twice.
+local held = scopes > 0 and tonumber(redis.call('ZSCORE', KEYS[2], lease) or 0) > now_ms
 
 local function level(stored, capacity, elapsed_ms)
   if capacity <= 0 or not stored or stored == '' then return capacity end
@@ -46,16 +48,16 @@ for scope = 1, scopes do
   local requests = level(stored[1], requests_cap, elapsed_ms)
   local left = level(stored[2], tokens_cap, elapsed_ms)
   levels[scope] = {requests, left}
-  if requests_cap >= 0 and requests < 1 then
+  if not held and requests_cap >= 0 and requests < 1 then
     local wait_ms = requests_cap == 0 and -1 or math.ceil((1 - requests) * 60000 / requests_cap)
     return {'requests', scope, wait_ms, math.floor(requests), math.floor(left)}
   end
-  if tokens_cap >= 0 and left < tokens then
+  if not held and tokens_cap >= 0 and left < tokens then
     local wait_ms = tokens > tokens_cap and -1 or math.ceil((tokens - left) * 60000 / tokens_cap)
     return {'tokens', scope, wait_ms, math.floor(requests), math.floor(left)}
   end
   redis.call('ZREMRANGEBYSCORE', leases, '-inf', now_ms)
-  if in_flight_cap >= 0 and redis.call('ZCARD', leases) >= in_flight_cap then
+  if not held and in_flight_cap >= 0 and redis.call('ZCARD', leases) >= in_flight_cap then
     return {'in_flight', scope, in_flight_cap == 0 and -1 or 1000, math.floor(requests), math.floor(left)}
   end
 end
@@ -65,8 +67,8 @@ for scope = 1, scopes do
   local bucket, leases = KEYS[2 * scope - 1], KEYS[2 * scope]
   local requests, left = levels[scope][1], levels[scope][2]
   local limits_requests, limits_tokens = tonumber(ARGV[3 * scope + 1]) > 0, tonumber(ARGV[3 * scope + 2]) > 0
-  if limits_requests then requests = requests - 1 end
-  if limits_tokens then left = left - tokens end
+  if limits_requests and not held then requests = requests - 1 end
+  if limits_tokens and not held then left = left - tokens end
   -- What has no limit now is full should it get one.
   local levels_then = {limits_requests and tostring(requests) or '', limits_tokens and tostring(left) or ''}
   redis.call('HSET', bucket, 'requests', levels_then[1], 'tokens', levels_then[2], 'at_ms', now_ms)
@@ -160,7 +162,10 @@ class LimitStore:
         self._line = line
 
     async def reserve(self, scopes: tuple[Scope, ...], lease: str, lease_ms: int, tokens: int) -> Verdict:
-        """Takes one request, `tokens` and a slot from every scope, or nothing from any."""
+        """Takes one request, `tokens` and a slot from every scope, or nothing from any.
+
+        A lease that is held already is granted, lasts `lease_ms` from now, and takes nothing more.
+        """
         reply = await self._line.run(
             RESERVE, _keys(scopes), lease, lease_ms, tokens, *(cap for s in scopes for cap in s.caps()), BUCKET_KEEP_MS
         )

@@ -1,6 +1,7 @@
 """What is known of submissions between the log they come from and the log their results go to.
 
-penstock:submissions:taken:{topic}/{partition}   zset    offset:timestamp of what was queued and is not committed yet
+penstock:submissions:taken:{topic}/{partition}   zset    what is not committed yet: offset:timestamp of what was queued,
+                                                         offset:timestamp:claimed of what may have been
 penstock:submissions:open                        hash    job → the encoded Accepted, until its result is published
 penstock:submissions:due                         zset    job → when somebody must look at it, ms
 penstock:submission:{account}:{digest of key}    hash    job_id, fingerprint, and, from its end on, result
@@ -29,6 +30,10 @@ NO_KEY: Final = "penstock:submission:none"
 
 CLAIM: Final = Script("""
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return {'queued'} end
+local claimed = ARGV[1] .. ':claimed'
+if redis.call('ZSCORE', KEYS[1], claimed) then
+  return {redis.call('HEXISTS', KEYS[2], ARGV[2]) == 1 and 'again' or 'queued'}
+end
 if ARGV[5] ~= '' then
   local first = redis.call('HMGET', KEYS[4], 'job_id', 'fingerprint', 'result')
   if first[1] and first[1] ~= ARGV[2] then return {'twin', first[1], first[2], first[3] or ''} end
@@ -40,6 +45,7 @@ end
 if ARGV[3] ~= '' then
   redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
   redis.call('ZADD', KEYS[3], ARGV[4], ARGV[2])
+  redis.call('ZADD', KEYS[1], string.match(ARGV[1], '^%d+'), claimed)
 end
 return {'new'}
 """)
@@ -62,7 +68,10 @@ class Origin(NamedTuple):
 
 
 class Found(Enum):
+    """AGAIN is one that was claimed before, by a process that died perhaps after it had queued the job."""
+
     NEW = "new"
+    AGAIN = "again"
     QUEUED = "queued"
     TWIN = "twin"
 
@@ -114,10 +123,11 @@ class Submissions:
         """Forgets the job, whose result is published."""
         await asyncio.gather(self._line.call("HDEL", OPEN, job_id), self._line.call("ZREM", DUE, job_id))
 
-    async def withdraw(self, job_id: str, key: str | None) -> None:
-        """Forgets a job that was not queued, and its key with it."""
+    async def withdraw(self, origin: Origin, job_id: str, key: str | None) -> None:
+        """Forgets a job that was not queued, and its key with it; its submission, delivered again, is a new one."""
         if key is not None:
             await self.remember(job_id, key, b"")
+        await self._line.call("ZREM", _taken(origin.topic, origin.partition), f"{_member(origin)}:claimed")
         await self.close(job_id)
 
     async def accepted(self, job_id: str) -> bytes | None:
@@ -142,5 +152,5 @@ def _taken(topic: str, partition: int) -> Argument:
     return f"penstock:submissions:taken:{topic}/{partition}"
 
 
-def _member(origin: Origin) -> Argument:
+def _member(origin: Origin) -> str:
     return f"{origin.offset}:{origin.timestamp_ms}"

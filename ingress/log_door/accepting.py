@@ -32,6 +32,8 @@ from storage.submissions import Claimed, Found, Submissions, submission_key
 OVERDUE_MS: Final = 15_000
 """A deadline is the worker's to enforce; this long after it, whoever looks does."""
 
+TO_DO: Final = frozenset({Found.NEW, Found.AGAIN})
+
 log = logging.getLogger(__name__)
 
 
@@ -121,8 +123,9 @@ class Acceptor:
             reserved_tokens=asking.tokens,
         )
         job = msgspec.structs.replace(job, context=ENCODER.encode(ticket))
-        if await self._is_new(_Draft(job.id, key.account, ticket, _fingerprint(submission), Accepted.of(job))):
-            await self._queue(job, asking.model, ticket, received.headers.get("traceparent"))
+        found = await self._claim(_Draft(job.id, key.account, ticket, _fingerprint(submission), Accepted.of(job)))
+        if found in TO_DO:
+            await self._queue(job, asking.model, ticket, received.headers.get("traceparent"), found)
 
     async def _accept_long(
         self, received: Received, submission: Submission, asked: Incoming, operation: LongOperation[Any]
@@ -132,13 +135,13 @@ class Acceptor:
         ticket = self._ticket(received, submission, asked.key)
         accepted = _accepted(received.job_id, asked.key.account, asking.model, ENCODER.encode(ticket))
         draft = _Draft(received.job_id, asked.key.account, ticket, _fingerprint(submission), accepted)
-        if not await self._is_new(draft):
+        if await self._claim(draft) not in TO_DO:
             return
         known = replace(asked, number=received.job_number, ticket=accepted.context)
         try:
             await until_done(lambda: operation.start(self._door, known, asking), self._patience_s)
         except PenstockError:
-            await until_done(lambda: self._known.withdraw(accepted.job_id, ticket.key))
+            await until_done(lambda: self._known.withdraw(ticket.origin, accepted.job_id, ticket.key))
             raise
         await until_done(lambda: self._known.queued(ticket.origin))
 
@@ -147,13 +150,13 @@ class Acceptor:
     ) -> None:
         """What needs no job: it is done and told of here. Delivered again after a crash, it is the same thing."""
         ticket, job_id = self._ticket(received, submission, asked.key), received.job_id
-        if not await self._is_new(_Draft(job_id, asked.key.account, ticket, _fingerprint(submission))):
+        if await self._claim(_Draft(job_id, asked.key.account, ticket, _fingerprint(submission))) not in TO_DO:
             return
         known = replace(asked, number=received.job_number)
         try:
             result = done(ticket, job_id, await until_done(lambda: operation.do(self._door, known), self._patience_s))
         except Exception:
-            await until_done(lambda: self._known.withdraw(job_id, ticket.key))
+            await until_done(lambda: self._known.withdraw(ticket.origin, job_id, ticket.key))
             raise
         if (key := ticket.key) is not None:
             await until_done(lambda: self._known.remember(job_id, key, RESULT_ENCODER.encode(result)))
@@ -164,8 +167,8 @@ class Acceptor:
         named = submission.idempotency_key
         return Ticket.of(received, submission, None if named is None else submission_key(key.account, named))
 
-    async def _is_new(self, draft: _Draft) -> bool:
-        """Whether the submission is to be queued now; one that was, or that has a twin, is done with here."""
+    async def _claim(self, draft: _Draft) -> Found:
+        """Whether the submission is one of those TO_DO; one that was queued, or that has a twin, is done with here."""
         accepted, ticket = draft.accepted, draft.ticket
         value = b"" if accepted is None else ACCEPTED_ENCODER.encode(accepted)
         look_ms = 0 if accepted is None else accepted.deadline_ms + OVERDUE_MS
@@ -178,14 +181,17 @@ class Acceptor:
         claimed = await until_done(claim, self._patience_s)
         if claimed.found is Found.TWIN:
             await self._answer_twin(draft, claimed)
-        return claimed.found is Found.NEW
+        return claimed.found
 
-    async def _queue(self, job: Job, model: Model, ticket: Ticket, traceparent: str | None) -> None:
-        submitter, reserved = self._door.submitter, ticket.reserved_tokens
+    async def _queue(self, job: Job, model: Model, ticket: Ticket, traceparent: str | None, found: Found) -> None:
+        """One that may be in its lane already is not refused for want of room there: it would have two results."""
+        submitter, reserved, again = self._door.submitter, ticket.reserved_tokens, found is Found.AGAIN
         try:
-            await until_done(lambda: submitter.admit(job, model, ticket.scopes, reserved), self._patience_s)
+            await until_done(
+                lambda: submitter.admit(job, model, ticket.scopes, reserved, again=again), self._patience_s
+            )
         except PenstockError:
-            await until_done(lambda: self._known.withdraw(job.id, ticket.key))
+            await until_done(lambda: self._known.withdraw(ticket.origin, job.id, ticket.key))
             raise
         with self._door.tracing.span("submit", traceparent, model=job.model) as below:
             await until_done(lambda: submitter.queue(job, below))

@@ -128,6 +128,19 @@ async def test_a_clock_that_went_back_takes_nothing_away(store: LimitStore, acco
     assert (await reserve(store, limited)).standings[0].requests_left == 98
 
 
+async def test_a_lease_that_is_held_takes_nothing_more(store: LimitStore, account: str) -> None:
+    """Whoever reserved died, and another process does the same again."""
+    whole = scope(account, requests_per_min=1, tokens_per_min=1000, in_flight=1)
+    model = scope(account, "m", requests_per_min=2)
+    assert (await reserve(store, whole, model, tokens=800, lease="one")).refused is None
+    again = await reserve(store, whole, model, tokens=800, lease="one")
+    assert (again.refused, [each.requests_left for each in again.standings]) == (None, [0, 1])
+    assert 200 <= again.standings[0].tokens_left < 300
+    assert (await reserve(store, whole, model)).refused == "requests", "another one is refused still"
+    await store.settle((whole, model), "one", 0)
+    assert (await reserve(store, whole, model, lease="one")).refused == "requests", "so is one that was settled"
+
+
 async def test_settling_gives_back_what_was_not_used_and_the_slot(store: LimitStore, account: str) -> None:
     limited = scope(account, tokens_per_min=1_000, in_flight=1)
     await reserve(store, limited, tokens=800, lease="one")

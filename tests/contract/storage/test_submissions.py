@@ -34,12 +34,31 @@ async def claim(known: Submissions, origin: Origin, job_id: str, key: str | None
 async def test_what_was_queued_is_not_new_when_it_comes_again_until_it_is_committed(known: Submissions) -> None:
     origin, job = an_origin(), f"job_{secrets.token_hex(8)}"
     assert (await claim(known, origin, job)).found is Found.NEW
-    assert (await claim(known, origin, job)).found is Found.NEW, "not yet acknowledged, it must be queued again"
+    assert (await claim(known, origin, job)).found is Found.AGAIN, "not yet acknowledged, it must be queued again"
     await known.queued(origin)
     assert (await claim(known, origin, job)).found is Found.QUEUED
     await known.committed(origin.topic, origin.partition, origin.offset)
     assert (await claim(known, origin, job)).found is Found.QUEUED, "a position is the first that is not committed"
     await known.committed(origin.topic, origin.partition, origin.offset + 1)
+    assert (await claim(known, origin, job)).found is Found.NEW
+    await known.close(job)
+
+
+async def test_what_was_answered_is_done_with_although_nobody_noted_that_it_was_queued(known: Submissions) -> None:
+    origin, job = an_origin(), f"job_{secrets.token_hex(8)}"
+    await claim(known, origin, job)
+    await known.close(job)
+    assert (await claim(known, origin, job)).found is Found.QUEUED
+    await known.committed(origin.topic, origin.partition, origin.offset + 1)
+    assert (await claim(known, origin, job)).found is Found.NEW, "nothing of it is kept"
+    await known.close(job)
+
+
+async def test_what_was_withdrawn_is_new_when_it_comes_again(known: Submissions) -> None:
+    origin, job = an_origin(), f"job_{secrets.token_hex(8)}"
+    await claim(known, origin, job)
+    await known.withdraw(origin, job, None)
+    assert await known.accepted(job) is None
     assert (await claim(known, origin, job)).found is Found.NEW
     await known.close(job)
 
@@ -65,10 +84,10 @@ async def test_a_key_leads_to_its_first_job_and_that_jobs_result(known: Submissi
 async def test_a_key_whose_job_failed_is_free_again_and_only_its_own_job_frees_it(known: Submissions) -> None:
     key, first, second = a_key(), f"job_{secrets.token_hex(8)}", f"job_{secrets.token_hex(8)}"
     await claim(known, an_origin(), first, key)
-    await known.withdraw(first, key)
+    await known.withdraw(an_origin(), first, key)
     assert await known.accepted(first) is None
     assert (await claim(known, an_origin(), second, key)).found is Found.NEW
-    await known.withdraw(first, key)
+    await known.withdraw(an_origin(), first, key)
     assert (await claim(known, an_origin(), first, key)).job_id == second
     await known.close(second)
 
