@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 VLLM := .venv-vllm/.set-up
 CLIENTS := .clients/.set-up
 
-.PHONY: help set-up demo up test test-slow test-vllm test-s3 test-clients check bench lock lock-image clean
+.PHONY: help set-up demo up test test-slow test-vllm test-s3 test-clients check bench bench-scale lock lock-image clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make test-clients  install Claude Code, and run the tests with it"
 	@echo "make check   ruff, mypy and the laws of the house"
 	@echo "make bench   how fast it is here"
+	@echo "make bench-scale   what a stream costs when parts have more processes"
 	@echo "make lock    resolve every dependency anew"
 
 set-up: $(SET_UP)
@@ -79,6 +80,9 @@ check: $(SET_UP)
 
 bench: $(SET_UP)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-scale: $(SET_UP)
+	@$(BIN)/python -m benchmarks scale $(ARGS)
 
 lock: $(SET_UP)
 	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \

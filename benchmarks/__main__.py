@@ -1,4 +1,4 @@
-"""`python -m benchmarks` measures a stack; `… embeddings`, `… speech`, `… log-door`: doors; `… micro`: functions."""
+"""`python -m benchmarks` measures a stack; a word more: doors (embeddings, speech, log-door), `scale`, or `micro`."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import uvloop
 
-from benchmarks import embeddings, log_door, speech
+from benchmarks import embeddings, log_door, scale, speech
 from benchmarks.load import Target
 from benchmarks.micro.measure import measure
 from benchmarks.parts import PartGone
@@ -69,6 +69,9 @@ async def _measured(asked: argparse.Namespace) -> Outcome:
         case "log-door":
             through = await log_door.measure_log_door(quick=asked.quick)
             return Outcome(through, log_door.shown(through), log_door.bounds(through))
+        case "scale":
+            scaled = await scale.measure_scale(quick=asked.quick)
+            return Outcome(scaled, scale.shown(scaled), scale.bounds(scaled))
         case _:
             options = Options(QUICK if asked.quick else Sizes(), tuple(asked.gateway), asked.upstream_port)
             report = await run(options)
@@ -80,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("stack", "embeddings", "speech", "log-door", "micro"),
+        choices=("stack", "embeddings", "speech", "log-door", "scale", "micro"),
         default="stack",
         help="what to measure; default: stack",
     )

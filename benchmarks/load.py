@@ -106,7 +106,7 @@ class Caller:
 
         async def ask_on(connection: Connection) -> None:
             for wish in coming:
-                request = self._address.request(self.target.key, _body(self.target.door, wish))
+                request = self._address.request(self.target.key, body(self.target.door, wish))
                 answers.append(await connection.ask(request, stream=wish.stream, leave_after=wish.leave_after))
 
         async with asyncio.timeout(ROUND_S):
@@ -135,6 +135,6 @@ async def interleave(callers: Sequence[Asks], plan: Plan, watched_cpu_s: Callabl
     return seen
 
 
-def _body(door: Door, wish: Wish) -> dict[str, Any]:
+def body(door: Door, wish: Wish) -> dict[str, Any]:
     # Never twice the same, so that no gateway can answer from a cache.
     return door.body(wish.model, f"Say something about the sea. {random.getrandbits(30)}", stream=wish.stream)

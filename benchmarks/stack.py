@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +52,15 @@ class Stack:
 
 
 @asynccontextmanager
-async def running_stack(folder: Path, upstream_url: str) -> AsyncIterator[Stack]:
-    """A stack on a free port whose models `instant` and `paced` are the upstream's; it is stopped in the end."""
+async def running_stack(folder: Path, upstream_url: str, more: Sequence[str] = ()) -> AsyncIterator[Stack]:
+    """A stack on a free port whose models `instant` and `paced` are the upstream's; it is stopped in the end.
+
+    `more` are further words for `penstock up`.
+    """
     catalog = folder / "catalog.yaml"
     catalog.write_text(CATALOG.format(instant=INSTANT, paced=PACED, url=upstream_url, bounds=BOUNDS))
     data = folder / "data"
-    options = ["--data", str(data), "--catalog", str(catalog), "--port", str(free_port())]
+    options = ["--data", str(data), "--catalog", str(catalog), "--port", str(free_port()), *more]
     began = time.perf_counter()
     try:
         printed = await penstock("up", "--detach", "--json", *options)

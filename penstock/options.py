@@ -28,6 +28,7 @@ class StackOptions:
     catalog: Sequence[Path] = ()
     ingress: int = 1
     text_workers: int = 1
+    streams: int = 1
     kafka: str | None = None
     redis: str | None = None
     database: str | None = None
@@ -79,6 +80,7 @@ class StackOptions:
             *(("--catalog", path.resolve()) for path in self.catalog),
             ("--ingress", self.ingress),
             ("--text-workers", self.text_workers),
+            ("--streams", self.streams),
             ("--kafka", self.kafka),
             ("--redis", self.redis),
             ("--database", self.database),

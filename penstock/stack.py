@@ -113,8 +113,9 @@ class Stack:
                 {"PENSTOCK_LOG_DOOR_INSTANCE": "log-door", "PENSTOCK_BATCHES_INSTANCE": "batches"},
                 "submissions through Kafka, and batches",
             ),
-            self._part(
-                "streams", ["-m", "streams"], Stage.WORK, {"PENSTOCK_STREAMS_INSTANCE": "streams"}, "usage to ledger"
+            *(
+                self._part(name, ["-m", "streams"], Stage.WORK, {"PENSTOCK_STREAMS_INSTANCE": name}, "usage to ledger")
+                for name in _names("streams", options.streams)
             ),
         ]
 

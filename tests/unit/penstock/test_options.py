@@ -41,6 +41,7 @@ def test_the_background_gets_every_choice(tmp_path: Path) -> None:
         f"--catalog={tmp_path}/b.yaml",
         "--ingress=2",
         "--text-workers=1",
+        "--streams=1",
         "--kafka=kafka:9092",
         "--database=postgresql://db/penstock",
         "--objects=s3://bucket/prefix",

@@ -1,0 +1,123 @@
+"""What a stream leaves in the stores and takes of the parts' memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from benchmarks.instant import PACED
+from benchmarks.load import Target, Wish
+from benchmarks.paced_load import Pace
+from benchmarks.parts import Parts
+from benchmarks.scenario import PENSTOCK
+from benchmarks.stack import Stack
+from benchmarks.tables import table
+from storage.line import Line
+
+OPEN: Final = 400
+"""Streams that are open at once while memory is looked at: more than a worker runs, so that some only wait."""
+
+ASKED_WITHIN_S: Final = 0.25
+LOOK_S: Final = 0.02
+TOPIC: Final = "penstock."
+
+
+class Look(msgspec.Struct, frozen=True):
+    """`log_bytes` by topic; the store's bytes as its own counters have them."""
+
+    log_bytes: dict[str, int]
+    into_redis_bytes: int
+    out_of_redis_bytes: int
+    redis_commands: int
+
+
+class Costs(msgspec.Struct, frozen=True):
+    """Of one stream. `open_bytes` is how much a part grows for one that is open."""
+
+    chunks: int
+    log_bytes: dict[str, float]
+    into_redis_bytes: float
+    out_of_redis_bytes: float
+    redis_commands: float
+    open_bytes: dict[str, float]
+
+    @classmethod
+    def between(cls, before: Look, after: Look, streams: int, chunks: int, open_bytes: Mapping[str, float]) -> "Costs":
+        grown = {topic: size - before.log_bytes.get(topic, 0) for topic, size in after.log_bytes.items()}
+        return cls(
+            chunks,
+            {topic: size / streams for topic, size in grown.items() if size > 0},
+            (after.into_redis_bytes - before.into_redis_bytes) / streams,
+            (after.out_of_redis_bytes - before.out_of_redis_bytes) / streams,
+            (after.redis_commands - before.redis_commands) / streams,
+            dict(open_bytes),
+        )
+
+    def shown(self) -> str:
+        rows = [
+            *([f"into {topic}", f"{size:.0f} bytes"] for topic, size in sorted(self.log_bytes.items())),
+            ["into Redis", f"{self.into_redis_bytes:.0f} bytes"],
+            ["out of Redis", f"{self.out_of_redis_bytes:.0f} bytes"],
+            ["commands to Redis", f"{self.redis_commands:.1f}"],
+            *([f"{part}, while it is open", f"{size / 1000:.1f} kB"] for part, size in self.open_bytes.items()),
+        ]
+        return table([f"one stream of {self.chunks} chunks", ""], rows)
+
+
+class Stores:
+    """The log's folder and the store, as they stand."""
+
+    def __init__(self, log: Path, line: Line) -> None:
+        self._log = log
+        self._line = line
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, stack: Stack) -> AsyncIterator["Stores"]:
+        line = Line(await stack.redis_url())
+        await line.open()
+        try:
+            yield cls(stack.data / "kafka", line)
+        finally:
+            await line.close()
+
+    async def look(self) -> Look:
+        info = await self._line.call("INFO", "stats")
+        assert isinstance(info, bytes)
+        counts = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
+        return Look(
+            self._log_bytes(),
+            int(counts["total_net_input_bytes"]),
+            int(counts["total_net_output_bytes"]),
+            int(counts["total_commands_processed"]),
+        )
+
+    def _log_bytes(self) -> dict[str, int]:
+        sizes: dict[str, int] = {}
+        for segment in self._log.rglob("*.log"):
+            topic = segment.parent.name.rpartition("-")[0]
+            if topic.startswith(TOPIC):
+                sizes[topic] = sizes.get(topic, 0) + segment.stat().st_size
+        return sizes
+
+
+async def open_streams_bytes(stack: Stack) -> dict[str, float]:
+    """How much ingress and worker grow for each stream that is open: the most that was seen while OPEN were."""
+    pace = Pace(Target(PENSTOCK, stack.base_url, stack.key, PACED))
+    wishes = [Wish(PACED, stream=True)] * OPEN
+    try:
+        parts = Parts({name: pid for name, pid in (await stack.pids()).items() if name in ("ingress", "text-worker")})
+        before = parts.rss_bytes()
+        most = dict(before)
+        asking = asyncio.create_task(pace.ask(wishes, OPEN / ASKED_WITHIN_S))
+        while not asking.done():
+            most = {name: max(most[name], size) for name, size in parts.rss_bytes().items()}
+            await asyncio.sleep(LOOK_S)
+        answers = await asking
+    finally:
+        pace.close()
+    assert all(answer.failure is None for answer in answers), answers
+    return {name: (most[name] - before[name]) / OPEN for name in before}
