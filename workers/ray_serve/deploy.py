@@ -58,7 +58,7 @@ def changes(there: Mapping[str, Any], wanted: list[dict[str, Any]]) -> list[str]
         else:
             lines.append(f"{each['name']}: rolls to new replicas")
     return lines + [
-        f"{name}: is no row here, and is removed" for name in there.keys() - {each["name"] for each in wanted}
+        f"{name}: is no row here, and is removed" for name in sorted(there.keys() - {each["name"] for each in wanted})
     ]
 
 

@@ -115,7 +115,7 @@ def test_embeddings_are_served_too() -> None:
     ("name", "slug"), [("gpt-oss-120b", "gpt-oss-120b"), ("Qwen/Qwen3.5:4B@x", "qwen-qwen3-5-4b-x")]
 )
 def test_a_route_is_made_of_the_id(name: str, slug: str) -> None:
-    assert Model.model_validate({**ROW, "id": name, "serving": SERVING}).slug == slug
+    assert Model.model_validate({**ROW, "id": name, "base_url": "http://a/v1"}).slug == slug
 
 
 def test_a_pool_names_an_accelerator_that_ray_knows() -> None:
