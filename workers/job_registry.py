@@ -8,6 +8,8 @@ from schemas.catalog import Model
 from schemas.engines import EngineName, Modality
 from workers.engines.setup import SetupError, missing, secret
 from workers.job_engine import JobEngine
+from workers.replicas.jobs import replicated_jobs
+from workers.replicas.options import without_replicas
 
 Constructor = Callable[[Model, str | None], JobEngine]
 
@@ -15,6 +17,7 @@ Constructor = Callable[[Model, str | None], JobEngine]
 _ENGINES: Final[Mapping[tuple[EngineName, Modality], str]] = {
     ("storyboard", "video"): "workers.engines.storyboard_video:StoryboardVideo",
     ("openai_compatible", "video"): "workers.engines.openai_videos:OpenAIVideos",
+    ("vllm", "video"): "workers.engines.openai_videos:OpenAIVideos",
     ("fal", "video"): "workers.engines.fal:Fal",
     ("fal", "invoke"): "workers.engines.fal:Fal",
 }
@@ -29,4 +32,8 @@ def build(model: Model, environment: Mapping[str, str]) -> JobEngine:
         constructor = cast(Constructor, pkgutil.resolve_name(_ENGINES[model.engine, model.modality]))
     except ModuleNotFoundError as exc:
         raise SetupError(missing(model, exc.name)) from exc
-    return constructor(model, secret(model, environment))
+    key = secret(model, environment)
+    model, _ = without_replicas(model)
+    if len(model.addresses) > 1:
+        return replicated_jobs(model, lambda one: constructor(one, key))
+    return constructor(model, key)
