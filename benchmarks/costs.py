@@ -1,7 +1,7 @@
 """What a stream leaves in the stores and takes of the parts' memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,6 @@ from benchmarks.paced_load import Pace
 from benchmarks.parts import Parts
 from benchmarks.scenario import PENSTOCK
 from benchmarks.stack import Stack
-from benchmarks.tables import table
 from storage.line import Line
 
 OPEN: Final = 400
@@ -35,36 +34,22 @@ class Look(msgspec.Struct, frozen=True):
 
 
 class Costs(msgspec.Struct, frozen=True):
-    """Of one stream. `open_bytes` is how much a part grows for one that is open."""
+    """Of one stream."""
 
-    chunks: int
     log_bytes: dict[str, float]
     into_redis_bytes: float
     out_of_redis_bytes: float
     redis_commands: float
-    open_bytes: dict[str, float]
 
     @classmethod
-    def between(cls, before: Look, after: Look, streams: int, chunks: int, open_bytes: Mapping[str, float]) -> "Costs":
+    def between(cls, before: Look, after: Look, streams: int) -> "Costs":
         grown = {topic: size - before.log_bytes.get(topic, 0) for topic, size in after.log_bytes.items()}
         return cls(
-            chunks,
             {topic: size / streams for topic, size in grown.items() if size > 0},
             (after.into_redis_bytes - before.into_redis_bytes) / streams,
             (after.out_of_redis_bytes - before.out_of_redis_bytes) / streams,
             (after.redis_commands - before.redis_commands) / streams,
-            dict(open_bytes),
         )
-
-    def shown(self) -> str:
-        rows = [
-            *([f"into {topic}", f"{size:.0f} bytes"] for topic, size in sorted(self.log_bytes.items())),
-            ["into Redis", f"{self.into_redis_bytes:.0f} bytes"],
-            ["out of Redis", f"{self.out_of_redis_bytes:.0f} bytes"],
-            ["commands to Redis", f"{self.redis_commands:.1f}"],
-            *([f"{part}, while it is open", f"{size / 1000:.1f} kB"] for part, size in self.open_bytes.items()),
-        ]
-        return table([f"one stream of {self.chunks} chunks", ""], rows)
 
 
 class Stores:

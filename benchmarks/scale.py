@@ -14,7 +14,7 @@ import msgspec
 
 from benchmarks.costs import Costs, Stores, open_streams_bytes
 from benchmarks.http_client import Answer
-from benchmarks.instant import CHUNKS
+from benchmarks.instant import CHUNKS, PACED
 from benchmarks.load import Target, Wish
 from benchmarks.paced_load import Pace
 from benchmarks.parts import Parts
@@ -32,6 +32,9 @@ SCALED: Final = {"ingress": "--ingress", "text-worker": "--text-workers", "strea
 COUNTS: Final = (1, 2, 4)
 PER_S: Final = 60
 """Streams a second: what two cores do with twice as many processes, and time to spare."""
+
+WARM: Final = 3_000
+WARM_PER_S: Final = 200
 
 FLAT: Final = 1.3
 """Of what one process takes; more processes see fewer requests at a time, and share less work among them."""
@@ -56,13 +59,28 @@ class Seen(msgspec.Struct, frozen=True):
         return sum(self.cpu_ms.values())
 
 
+class Alone(msgspec.Struct, frozen=True):
+    """The stack with one process of each: streams whose chunks come together, and streams whose chunks come apart."""
+
+    together: Seen
+    apart: Seen
+    costs_together: Costs
+    costs_apart: Costs
+    open_bytes: dict[str, float]
+
+    @property
+    def chunk_us(self) -> dict[str, float]:
+        """CPU of a chunk that comes by itself, by part."""
+        return {part: 1000 * (ms - self.together.cpu_ms[part]) / (CHUNKS - 1) for part, ms in self.apart.cpu_ms.items()}
+
+
 class Scale(msgspec.Struct, frozen=True):
-    """`costs` are those of the stack with one process of each."""
+    """What each stack took for the same load."""
 
     machine: Machine
     per_s: float
     seen: list[Seen]
-    costs: Costs
+    alone: Alone
 
     def of(self, part: str, processes: int) -> Seen:
         """One of each is the same stack, whatever part is looked at."""
@@ -77,27 +95,30 @@ async def measure_scale(*, quick: bool) -> Scale:
     """Raises CommandFailed when a stack does not start."""
     machine, load_s = Machine.here(), 8 if quick else 20
     async with running_upstream(0) as upstream:
-        first, costs = await _one_of_each(upstream.base_url, load_s)
-        seen = [first]
+        alone = await _one_of_each(upstream.base_url, load_s)
+        seen = [alone.together]
         for part, option in SCALED.items():
             for count in COUNTS[1:]:
                 seen.append(await _several(upstream.base_url, part, option, count, load_s))
-    return Scale(machine, PER_S, seen, costs)
+    return Scale(machine, PER_S, seen, alone)
 
 
-async def _one_of_each(upstream_url: str, load_s: float) -> tuple[Seen, Costs]:
+async def _one_of_each(upstream_url: str, load_s: float) -> Alone:
     folder = Path(tempfile.mkdtemp(prefix="penstock-bench-"))
     async with running_stack(folder, upstream_url) as stack:
         await _unlimited(stack)
         _say("one process of each part")
         async with Stores.opened(stack) as stores:
             await _warm(stack)
-            before = await stores.look()
-            seen = await _loaded(stack, "", 1, load_s)
-            after = await stores.look()
+            first = await stores.look()
+            together = await _loaded(stack, "", 1, load_s)
+            second = await stores.look()
+            apart = await _loaded(stack, "", 1, load_s, PACED)
+            third = await stores.look()
         open_bytes = await open_streams_bytes(stack)
     shutil.rmtree(folder)
-    return seen, Costs.between(before, after, seen.answered, CHUNKS, open_bytes)
+    costs = Costs.between(first, second, together.answered), Costs.between(second, third, apart.answered)
+    return Alone(together, apart, *costs, open_bytes)
 
 
 async def _several(upstream_url: str, part: str, option: str, count: int, load_s: float) -> Seen:
@@ -117,15 +138,16 @@ async def _unlimited(stack: Stack) -> None:
 
 
 async def _warm(stack: Stack) -> None:
-    await _paced(stack, 10.0)
+    """The broker's compiler takes some thousand streams to be done."""
+    await _paced(stack, INSTANT, WARM / WARM_PER_S, WARM_PER_S)
 
 
-async def _loaded(stack: Stack, part: str, count: int, load_s: float) -> Seen:
+async def _loaded(stack: Stack, part: str, count: int, load_s: float, model: str = INSTANT) -> Seen:
     parts = Parts(await stack.pids())
     await asyncio.sleep(SETTLED_S)
     idle = await cpu_shares(parts, 5.0)
     before, began = parts.cpu_s(), time.perf_counter()
-    answers = await _paced(stack, load_s)
+    answers = await _paced(stack, model, load_s)
     await asyncio.sleep(SETTLED_S)
     taken_s, after = time.perf_counter() - began, parts.cpu_s()
     cpu_ms: dict[str, float] = {}
@@ -139,10 +161,10 @@ async def _loaded(stack: Stack, part: str, count: int, load_s: float) -> Seen:
     return Seen(part, count, len(good), len(failures), failures[0] if failures else None, first_ms, cpu_ms)
 
 
-async def _paced(stack: Stack, load_s: float) -> list[Answer]:
-    pace = Pace(Target(PENSTOCK, stack.base_url, stack.key, INSTANT))
+async def _paced(stack: Stack, model: str, load_s: float, per_s: float = PER_S) -> list[Answer]:
+    pace = Pace(Target(PENSTOCK, stack.base_url, stack.key, model))
     try:
-        return await pace.ask([Wish(INSTANT, stream=True)] * int(PER_S * load_s), PER_S)
+        return await pace.ask([Wish(model, stream=True)] * int(per_s * load_s), per_s)
     finally:
         pace.close()
 
@@ -179,8 +201,27 @@ def _sections(scale: Scale) -> Iterator[str]:
     ]
     head = ["processes", *parts, "all", "of one's", "first p50 ms"]
     yield f"CPU milliseconds of one stream of {CHUNKS} chunks, {scale.per_s:g} streams a second\n{table(head, rows)}"
-    yield scale.costs.shown()
+    yield _chunks(scale.alone)
+    yield _stores(scale.alone)
     yield shown_bounds(bounds(scale))
+
+
+def _chunks(alone: Alone) -> str:
+    rows = [[part, f"{us:.0f}"] for part, us in alone.chunk_us.items() if abs(us) >= 0.5]
+    rows += [["all", f"{sum(alone.chunk_us.values()):.0f}"]]
+    return table(["a chunk that comes by itself, 50 a second in each stream", "microseconds of CPU"], rows)
+
+
+def _stores(alone: Alone) -> str:
+    together, apart = alone.costs_together, alone.costs_apart
+    rows = [
+        *([f"into {topic}", f"{size:.0f}", ""] for topic, size in sorted(together.log_bytes.items())),
+        ["into Redis", f"{together.into_redis_bytes:.0f}", f"{apart.into_redis_bytes:.0f}"],
+        ["out of Redis", f"{together.out_of_redis_bytes:.0f}", f"{apart.out_of_redis_bytes:.0f}"],
+        ["commands to Redis", f"{together.redis_commands:.1f}", f"{apart.redis_commands:.1f}"],
+        *([f"{part}'s memory while it is open", f"{size:.0f}", ""] for part, size in alone.open_bytes.items()),
+    ]
+    return table([f"bytes of one stream of {CHUNKS} chunks", "that come together", "apart"], rows)
 
 
 def _say(text: str) -> None:
