@@ -6,8 +6,9 @@ SET_UP := .venv/.set-up
 UV := $(BIN)/uv
 VLLM := .venv-vllm/.set-up
 CLIENTS := .clients/.set-up
+HELM := .tools/helm
 
-.PHONY: help set-up demo up test test-slow test-vllm test-s3 test-clients check bench bench-scale lock lock-image clean
+.PHONY: help set-up demo up test test-slow test-vllm test-s3 test-deploy test-clients check bench bench-scale lock lock-image clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +18,7 @@ help:
 	@echo "make test-slow    run the rest of them: kills at every other moment, clients of every age, a few minutes"
 	@echo "make test-vllm     install vLLM for the CPU (5 GB), and run the tests against a real one"
 	@echo "make test-s3       run the object storage's tests against a real SeaweedFS"
+	@echo "make test-deploy   build Helm, and hold the chart to the code and to Kubernetes' schemas; needs Go"
 	@echo "make test-clients  install Claude Code, and run the tests with it"
 	@echo "make check   ruff, mypy and the laws of the house"
 	@echo "make bench   how fast it is here"
@@ -61,6 +63,14 @@ $(VLLM): requirements/vllm.lock | $(SET_UP)
 
 test-s3: $(SET_UP)
 	$(BIN)/python -m pytest tests/integration/seaweedfs $(ARGS)
+
+test-deploy: $(SET_UP) $(HELM)
+	$(BIN)/python -m pytest tests/integration/deploy $(ARGS)
+
+# The version stands in the file, so that another one is built when it changes.
+$(HELM): requirements/helm
+	GOBIN=$(CURDIR)/.tools go install $$(cat requirements/helm)
+	@touch $(HELM)
 
 test-clients: $(SET_UP) $(CLIENTS)
 	@$(BIN)/python -m storage.local.kafka_install
@@ -109,4 +119,4 @@ lock-image: $(SET_UP)
 	done
 
 clean:
-	rm -rf .venv .venv-vllm .clients
+	rm -rf .venv .venv-vllm .clients .tools

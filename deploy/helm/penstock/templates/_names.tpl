@@ -57,8 +57,11 @@ app.kubernetes.io/component: {{ index . 1 }}
 
 {{- /* The names of the catalogue's files, in the order in which they are read. */ -}}
 {{- define "penstock.catalog.names" -}}
-{{- $names := keys .Values.catalog.files | sortAlpha -}}
-{{- if .Values.catalog.configMap.name -}}{{- $names = .Values.catalog.configMap.keys -}}{{- end -}}
+{{- $own := .Values.catalog.configMap -}}
+{{- $names := list -}}
+{{- range $name, $rows := .Values.catalog.files -}}{{- if $rows -}}{{- $names = append $names $name -}}{{- end -}}{{- end -}}
+{{- if and $own.name $names -}}{{- fail "catalog: give files or a configMap, not both" -}}{{- end -}}
+{{- if $own.name -}}{{- $names = $own.keys -}}{{- end -}}
 {{- if not $names -}}
 {{- fail "catalog: give files (--set-file 'catalog.files.models\\.yaml=FILE'), or a configMap with its keys" -}}
 {{- end -}}

@@ -24,8 +24,10 @@ told so; `partitions`, how many of it can have something to do at once, 0 for an
 {{- /* Celery ends when its steps have, none of which takes longer than a minute. */ -}}
 {{- $_ := set $parts "celery" (dict "at" "celery" "command" (list "workers.jobs_worker") "needs" (list "redis" "objects" "engines" "internet") "drain" 60 "told" false "partitions" 0) -}}
 {{- end -}}
+{{- $pools := 0 -}}
 {{- range $name, $own := $v.workers -}}
 {{- if $own -}}
+{{- $pools = add1 $pools -}}
 {{- if has $name (list "ingress" "streams" "log-door" "batches" "dispatcher" "celery" "migrate" "ray") -}}{{- fail (printf "workers.%s: another part has this name" $name) -}}{{- end -}}
 {{- $command := list "workers" -}}
 {{- $scales := list -}}
@@ -40,6 +42,7 @@ told so; `partitions`, how many of it can have something to do at once, 0 for an
 {{- $_ := set $parts $name (dict "at" (printf "workers.%s" $name) "command" $command "needs" (list "kafka" "redis" "objects" "telemetry" "engines" "internet") "drain" $drain "told" true "partitions" $shared "named" true "scales" $scales) -}}
 {{- end -}}
 {{- end -}}
+{{- if not $pools -}}{{- fail "workers: name a pool of workers, as in text-worker: {lanes: [text.default]}" -}}{{- end -}}
 {{- toJson $parts -}}
 {{- end -}}
 
