@@ -76,6 +76,21 @@ class Running:
         finally:
             await database.close()
 
+    async def ends(self, account: str, count: int, within_s: float = WAIT_S) -> list[tuple[str, int]]:
+        """How the account's jobs ended and how many tokens each put out, once `count` are charged."""
+        database = await Database.open(self.database_url)
+        asked = select(LEDGER.c.end, LEDGER.c.output_tokens).where(LEDGER.c.account == account)
+
+        async def look() -> list[tuple[str, int]]:
+            async with database.reading() as connection:
+                return [(end, tokens) for end, tokens in await connection.execute(asked)]
+
+        try:
+            found: list[tuple[str, int]] = await until(look, lambda ends: len(ends) >= count, within_s)
+            return found
+        finally:
+            await database.close()
+
     def client(self, secret: str, url: str | None = None, timeout_s: float = WAIT_S) -> httpx2.AsyncClient:
         """A plain HTTP client of the first ingress, or of the one at `url`."""
         return httpx2.AsyncClient(

@@ -3,10 +3,12 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
+
+import psutil
 
 from storage.local.child import Child
 from storage.local.failure import StartFailed
@@ -23,6 +25,10 @@ WATCHING: Final = ("prometheus", "grafana")
 
 MIGRATE: Final = "migrate"
 SERVERS: Final = ("kafka-1", "kafka-2", "kafka-3", "valkey", "postgres", "seaweedfs")
+PARTS: Final = (
+    *("ingress-1", "ingress-2", "text-worker-1", "text-worker-2", "media-worker"),
+    *("dispatcher", "celery", "log-door", "batches", "streams"),
+)
 STOP_S: Final = 10.0
 START_S: Final = 150.0
 
@@ -98,7 +104,7 @@ class Cluster(Running):
     async def kill(self, *names: str) -> None:
         """kill -9."""
         for name in names:
-            self.signal(name, signal.SIGKILL)
+            os.kill(self._children[name].pid, signal.SIGKILL)
         for name in names:
             await self._children.pop(name).wait()
 
@@ -109,8 +115,17 @@ class Cluster(Running):
         else:
             await child.stop(STOP_S)
 
-    def signal(self, name: str, number: signal.Signals) -> None:
-        os.kill(self._children[name].pid, number)
+    def freeze(self, name: str) -> None:
+        """Let the service and its processes do nothing, as a machine would that swaps or a disk that hangs."""
+        self._signal_all(name, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        self._signal_all(name, signal.SIGCONT)
+
+    def _signal_all(self, name: str, number: signal.Signals) -> None:
+        process = psutil.Process(self._children[name].pid)
+        for each in (process, *process.children(recursive=True)):
+            each.send_signal(number)
 
     def runs(self, name: str) -> bool:
         return name in self._children and self._children[name].running
@@ -177,7 +192,3 @@ async def running_cluster(folder: Path, kafka: KafkaProgram, catalog: Path, **va
 def lanes(*names: str) -> str:
     """The words by which a worker is told its lanes."""
     return " ".join(word for name in names for word in ("--lane", name))
-
-
-def names_like(cluster: Cluster, prefix: str) -> Sequence[str]:
-    return [name for name in cluster.names if name.startswith(prefix)]

@@ -25,6 +25,7 @@ VIDEO: Final[dict[str, Any]] = {
     "video": {"sizes": ["160x96"], "default_seconds": 1, "fps": [4], "default_fps": 4},
     "price": {"usd_per_video_second": 0.1},
 }
+WIDE: Final = {"id": "wide", "context_tokens": 4_000_000}
 PICTURE: Final[dict[str, Any]] = {
     "id": "picture",
     "engine": "storyboard",
@@ -54,7 +55,7 @@ async def session_cluster(
 ) -> AsyncIterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
     catalog = folder / "catalog.yaml"
-    rows = [scripted_row(upstream.url), VIDEO, PICTURE]
+    rows = [scripted_row(upstream.url), scripted_row(upstream.url, **WIDE), VIDEO, PICTURE]
     catalog.write_text(yaml.safe_dump({"builtin": False, "models": rows}))
     served = {"MEDIA_LANES": lanes("image.embedded"), "LONG_LANES": lanes("video.embedded")}
     async with running_cluster(folder, kafka_program, catalog, **served) as running:

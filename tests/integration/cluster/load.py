@@ -12,8 +12,8 @@ import httpx2
 from tests.asking import DONE, ask, streaming
 from tests.running import Running, until
 
-CLIENTS: Final = 6
-PAUSE_S: Final = 0.05
+CLIENTS: Final = 4
+PAUSE_S: Final = 0.1
 PATIENCE_S: Final = 60.0
 TEXT: Final = "Hello there"
 
