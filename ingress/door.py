@@ -69,6 +69,7 @@ class Door:
 
     catalog: Catalog
     keys: KeyCache
+    key_store: KeyStore
     ledger: Ledger
     objects: Objects
     line: Line
@@ -163,7 +164,7 @@ class Door:
         database = await Database.open(self._storage.database)
         opening.push_async_callback(database.close)
         self.ledger = Ledger(database)
-        store = KeyStore(database)
+        store = self.key_store = KeyStore(database)
 
         async def find_key(secret: str) -> AccessKey | None:
             key = await store.find(secret)

@@ -1,16 +1,25 @@
 """Callers' files: what is known of them is there only when their bytes are."""
 
+import asyncio
+import logging
+import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from ingress.door import Door
 from schemas.batches import MOST_FILE_BYTES, File, Upload
-from schemas.errors import BodyTooLarge, NotFound, Undecidable
+from schemas.errors import BodyTooLarge, Conflict, NotFound, Undecidable
 from storage.files import object_key
+from storage.idempotency import LEASE_MS, Yours
 
 JSON_LINES: Final = "application/jsonl"
 DAY_MS: Final = 86_400_000
 LONGEST_NAME: Final = 255
+RENEW_S: Final = LEASE_MS / 1000 / 3
+"""Two renewals may be lost before the lease is."""
+
+log = logging.getLogger(__name__)
 
 
 async def keep(door: Door, upload: Upload, pieces: AsyncIterator[bytes]) -> File:
@@ -23,6 +32,40 @@ async def keep(door: Door, upload: Upload, pieces: AsyncIterator[bytes]) -> File
     file = File(upload.id, upload.account, upload.name, "batch", key, size_bytes, upload.created_ms, until_ms)
     await door.files.create(file)
     return file
+
+
+@asynccontextmanager
+async def alone(door: Door, name: str) -> AsyncIterator[None]:
+    """Lets one caller do what has this name, of all doors'; raises Conflict while another does it.
+
+    What a process that died has begun may be begun again after LEASE_MS.
+    """
+    owner = secrets.token_hex(8)
+    if not isinstance(await door.idempotent.claim(name, "", owner), Yours):
+        raise Conflict("Another request does the same at the moment.", retry_after_s=1)
+    renewing = asyncio.create_task(_renew(door, name, owner), name="alone-renew")
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.shield(_let_go(door, name, owner))
+
+
+async def _renew(door: Door, name: str, owner: str) -> None:
+    while True:
+        await asyncio.sleep(RENEW_S)
+        try:
+            await door.idempotent.renew(name, owner)
+        except Undecidable as failure:
+            log.debug("lease_not_renewed", extra={"reason": failure.message})
+
+
+async def _let_go(door: Door, name: str, owner: str) -> None:
+    try:
+        await door.idempotent.let_go(name, owner)
+    except Undecidable as failure:
+        # The lease ends by itself.
+        log.debug("lease_not_let_go", extra={"reason": failure.message})
 
 
 async def own_file(door: Door, account: str, file_id: str, param: str = "file_id") -> File:

@@ -47,7 +47,7 @@ class Upload(msgspec.Struct, frozen=True):
 
 
 class LineFault(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is wrong with an input file; `line` counts from 1."""
+    """What is wrong with an input file, or with the batch; `line` counts all lines of the file from 1, as editors do."""
 
     code: str
     message: str
@@ -77,7 +77,8 @@ class Standing(msgspec.Struct, frozen=True):
     """How far a batch is. `total` is None until its input has been read.
 
     Lines below `fed` were queued, or refused, by the `fed_bytes` first bytes of the input; `completed` and `failed`
-    are the lines that have their row. `then` is what a batch that is finalizing comes to.
+    are the lines that have their row. `then` is what a batch that is finalizing comes to, or one that is cancelling and
+    was not cancelled by its caller.
     """
 
     batch: Batch

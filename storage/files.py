@@ -91,6 +91,11 @@ class Files:
         return [each.decode() for each in ids]
 
 
+def put_name(token: str) -> str:
+    """The name that a put at this upload's URL has among requests that are done by one at a time."""
+    return f"{_upload(token)}:put"
+
+
 def _key(account: str, file_id: str) -> str:
     return f"penstock:file:{{{account}}}:{file_id}"
 

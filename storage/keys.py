@@ -76,6 +76,12 @@ class KeyStore:
             found = await _keys(connection, ACCESS_KEYS.c.secret_sha256 == secret_hash)
         return found[0] if found else None
 
+    async def is_open(self, key_id: str) -> bool:
+        """Whether there is such a key, and nobody has revoked it."""
+        statement = select(ACCESS_KEYS.c.id).where(ACCESS_KEYS.c.id == key_id, ACCESS_KEYS.c.revoked_at_ms.is_(None))
+        async with self._database.reading() as connection:
+            return (await connection.execute(statement)).first() is not None
+
     async def list(self, account: str | None = None) -> Sequence[AccessKey]:
         """All keys, or one account's, oldest first."""
         async with self._database.reading() as connection:

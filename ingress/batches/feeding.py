@@ -97,7 +97,7 @@ class Feeder:
         asked = read_line(batch, line)
         if isinstance(asked, LineFault):
             # Its input was read whole before: what lies there now is another.
-            raise FileNotFoundError(f"line {asked.line} of {batch.input.id} has changed")
+            raise FileNotFoundError(f"request {line.number} of {batch.input.id} has changed")
         named = Named(batch.id, line.number, asked.custom_id, batch.lines)
         try:
             job = await self._job(named, asked, job_id)

@@ -21,11 +21,15 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Line(NamedTuple):
-    """A line that is not blank; `number` counts those from 0, `end_bytes` is where the next one begins."""
+    """A line that is not blank; `number` counts those from 0, `end_bytes` is where the next one begins.
+
+    `place` counts blank lines too, from 1 where the reading began.
+    """
 
     number: int
     text: bytes
     end_bytes: int
+    place: int
 
 
 class Asked(NamedTuple):
@@ -46,11 +50,9 @@ class AnthropicLine(msgspec.Struct, frozen=True):
 
 
 class LineTooLong(Exception):
-    """`number` counts from 0."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
+    def __init__(self, place: int) -> None:
+        super().__init__(place)
+        self.place = place
 
 
 OPENAI: Final = msgspec.json.Decoder(OpenAILine)
@@ -61,28 +63,29 @@ async def lines_of(
     objects: Objects, key: str, longest_bytes: int, *, start_bytes: int = 0, number: int = 0
 ) -> AsyncGenerator[Line, None]:
     """Raises LineTooLong, FileNotFoundError, or OSError when the storage is out of reach."""
-    waiting, at_bytes = bytearray(), start_bytes
+    waiting, at_bytes, place = bytearray(), start_bytes, 0
     async with aclosing(objects.read(key, start_bytes)) as pieces:
         async for piece in pieces:
             waiting += piece
             *whole, rest = waiting.split(b"\n")
             for text in whole:
                 at_bytes += len(text) + 1
+                place += 1
                 if len(text) > longest_bytes:
-                    raise LineTooLong(number)
+                    raise LineTooLong(place)
                 if text.strip():
-                    yield Line(number, bytes(text), at_bytes)
+                    yield Line(number, bytes(text), at_bytes, place)
                     number += 1
             waiting = rest
             if len(waiting) > longest_bytes:
-                raise LineTooLong(number)
+                raise LineTooLong(place + 1)
     if waiting.strip():
-        yield Line(number, bytes(waiting), at_bytes + len(waiting))
+        yield Line(number, bytes(waiting), at_bytes + len(waiting), place + 1)
 
 
 def read_line(batch: Batch, line: Line) -> Asked | LineFault:
     """What a line asks, or why it cannot be told."""
-    at = line.number + 1
+    at = line.place
     try:
         custom_id, body = _openai(batch, line) if batch.lines == "openai" else _anthropic(line)
     except msgspec.ValidationError as fault:
@@ -117,7 +120,7 @@ async def check_input(objects: Objects, batch: Batch, longest_bytes: int) -> Che
                 if total > MOST_LINES or len(faults) >= MOST_FAULTS:
                     break
     except LineTooLong as long:
-        faults.append(LineFault("line_too_long", f"A line has {longest_bytes} bytes at most.", long.number + 1))
+        faults.append(LineFault("line_too_long", f"A line has {longest_bytes} bytes at most.", long.place))
     if not total and not faults:
         faults.append(LineFault("empty_file", "The input file has no requests.", param="input_file_id"))
     return Checked(total, faults)
@@ -138,7 +141,7 @@ def _check(batch: Batch, line: Line, seen: set[bytes]) -> LineFault | None:
     if digest in seen:
         shown = asked.custom_id[:SHOWN]
         message = f"The custom_id '{shown}' stands in another line before."
-        return LineFault("duplicate_custom_id", message, line.number + 1, "custom_id")
+        return LineFault("duplicate_custom_id", message, line.place, "custom_id")
     seen.add(digest)
     return None
 

@@ -29,6 +29,13 @@ NO_LANE: Final = ""
 
 GONE: Final = LineFault("input_file_gone", "The input file is not there any more.", param="input_file_id")
 
+KEY_LOOK_S: Final = 2.0
+"""How often it is seen whether the key that a batch was asked for with is good still."""
+
+REVOKED: Final = LineFault(
+    "invalid_api_key", "The access key that this batch was made with has been revoked, and what was left did not run."
+)
+
 log = logging.getLogger(__name__)
 
 
@@ -75,12 +82,13 @@ class Runner:
                 return
             run = _Run(self._door, self._segments, self._settings, name, owner)
             running, renewing = asyncio.create_task(run.run()), asyncio.create_task(self._renew(name, owner))
+            watching = asyncio.create_task(run.watch_key())
             try:
                 await asyncio.wait([running, renewing], return_when=asyncio.FIRST_COMPLETED)
             finally:
-                running.cancel()
-                renewing.cancel()
-                await asyncio.gather(running, renewing, return_exceptions=True)
+                for task in (running, renewing, watching):
+                    task.cancel()
+                await asyncio.gather(running, renewing, watching, return_exceptions=True)
                 self._segments.forget(name)
             if not running.cancelled():
                 running.result()
@@ -123,6 +131,26 @@ class _Run:
             except (Undecidable, OSError) as failure:
                 log.warning("batch_waits", extra={"batch_id": self._name.id, "reason": str(failure)})
                 await asyncio.sleep(RETRY_S)
+
+    async def watch_key(self) -> None:
+        """Has the batch wound down once its key is revoked; until then, or its end, it is seen to."""
+        while True:
+            await asyncio.sleep(KEY_LOOK_S)
+            try:
+                if await self._stopped():
+                    return
+            except Exception as failure:
+                # Whatever a store raises, the key was good when it was last seen.
+                log.warning("batch_key_not_seen", extra={"batch_id": self._name.id, "reason": repr(failure)})
+
+    async def _stopped(self) -> bool:
+        standing = await self._batches.get(*self._name)
+        if standing is None or standing.has_ended:
+            return True
+        if await self._door.key_store.is_open(standing.batch.key.id):
+            return False
+        fields: dict[str, Argument] = {"cancelling_ms": now_ms(), "then": "failed", "faults": faults_value([REVOKED])}
+        return await self._batches.change(self._name, self._owner, "in_progress", status="cancelling", **fields)
 
     async def _step(self, standing: Standing) -> None:
         match standing.status:

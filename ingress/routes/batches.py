@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from ingress.door import Door
 from ingress.incoming import Incoming, incoming
-from ingress.keeping import keep
+from ingress.keeping import alone, keep
 from ingress.operations.batches import ENDPOINT, FILES, announce, create
 from ingress.operations.operation import Done
 from ingress.translate.batches import has_results, moment, page, shown
@@ -18,6 +18,7 @@ from ingress.upload import received
 from schemas.batches import MOST_FILE_BYTES, Standing
 from schemas.errors import Expired, NotFound, PreconditionFailed, TooLate, Undecidable
 from storage.batches import BatchName
+from storage.files import put_name
 
 ONE: Final = ENDPOINT + "/{batch_id}"
 JSON: Final = "application/json"
@@ -50,9 +51,10 @@ async def put_file(request: Request, token: str) -> Response:
     upload = await door.files.announced(token)
     if upload is None:
         raise Expired("This URL is none that files are put at, or its time is over. Announce the file again.")
-    if await door.files.get(upload.account, upload.id) is not None:
-        raise TooLate("This file has been put. Announce another one.")
-    await keep(door, upload, received(request, MOST_FILE_BYTES, door.settings.body_s))
+    async with alone(door, put_name(token)):
+        if await door.files.get(upload.account, upload.id) is not None:
+            raise TooLate("This file has been put. Announce another one.")
+        await keep(door, upload, received(request, MOST_FILE_BYTES, door.settings.body_s))
     return Response(status_code=200)
 
 

@@ -70,7 +70,7 @@ def shown(standing: Standing) -> dict[str, Any]:
         "provider": batch.lines,
         "request_id": batch.request_id,
         "result_available": has_results(standing),
-        "cancel_requested_at": None if standing.cancelling_ms is None else moment(standing.cancelling_ms),
+        "cancel_requested_at": _asked_to_cancel(standing),
         "updated_at": moment(updated_ms),
     }
 
@@ -97,6 +97,13 @@ def has_results(standing: Standing) -> bool:
 
 def moment(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _asked_to_cancel(standing: Standing) -> str | None:
+    """None too where it was not the caller who stopped the batch."""
+    if standing.cancelling_ms is None or standing.then is not None:
+        return None
+    return moment(standing.cancelling_ms)
 
 
 def _seconds(at_ms: int | None) -> int | None:

@@ -277,6 +277,31 @@ async def test_a_cancelled_batch_keeps_what_it_has_and_tells_of_the_rest(
     assert await _status(stack, sdk, "POST", f"/v1/batches/{batch.id}/cancel") == 409
 
 
+async def test_a_revoked_keys_batch_is_stopped_and_says_why(stack: Stack, account: str) -> None:
+    """What ran is let end, as over HTTP; what waits does not begin."""
+    release, created = asyncio.Event(), await stack.create_key(account)
+    other = await stack.create_key(account)
+    stack.upstream.otherwise = Reply([release, *answer("Hello", " there").steps])
+    async with openai.AsyncOpenAI(base_url=stack.base_url, api_key=created.secret, max_retries=0) as its_own:
+        batch = await start(its_own, jsonl([line(f"line-{n}") for n in range(300)]))
+    await stack.upstream.arrived(10)
+    await stack.revoke_key(created.key.id)
+    async with openai.AsyncOpenAI(base_url=stack.base_url, api_key=other.secret, max_retries=0) as sdk:
+        await until(lambda: sdk.batches.retrieve(batch.id), lambda found: found.status == "cancelling")
+        asked = len(stack.upstream.asked)
+        release.set()
+        done = await ended(sdk, batch.id)
+        answers, errors = await rows(sdk, done.output_file_id), await rows(sdk, done.error_file_id)
+    assert (done.status, done.failed_at is not None, done.cancelled_at) == ("failed", True, None)
+    assert done.errors is not None
+    assert [fault.code for fault in done.errors.data or ()] == ["invalid_api_key"]
+    assert len(answers) + len(errors) == 300
+    assert 10 <= len(answers) <= asked <= 64, "what was begun is answered, and nothing else"
+    assert {row["error"]["code"] for row in errors.values()} == {"batch_cancelled"}
+    assert (done.model_extra or {})["cancel_requested_at"] is None
+    assert len(stack.upstream.asked) == asked
+
+
 async def _status(stack: Stack, sdk: openai.AsyncOpenAI, method: str, path: str) -> int:
     async with stack.client(sdk.api_key) as http:
         return (await http.request(method, path)).status_code
@@ -378,6 +403,61 @@ async def test_digitaloceans_shape(stack: Stack, sdk: openai.AsyncOpenAI) -> Non
         parts = httpx2.URL(results["download"]["presigned_url"])
         content = await plain.get(stack.url + parts.raw_path.decode())
         assert {json.loads(each)["custom_id"] for each in content.text.splitlines()} == {"a", "b"}
+
+
+async def test_of_two_puts_at_one_url_one_is_taken(stack: Stack, sdk: openai.AsyncOpenAI) -> None:
+    first, second = jsonl([line("first")]), jsonl([line("second")])
+    file_id, url = await _announced(stack, sdk)
+    go_on = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield first[:10]
+        await go_on.wait()
+        yield first[10:]
+
+    async with httpx2.AsyncClient(trust_env=False) as plain:
+        putting = asyncio.create_task(plain.put(url, content=slowly()))
+        await until(lambda: _puts(stack), lambda names: len(names) == 1)
+        refused = await plain.put(url, content=second)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "conflict")
+        go_on.set()
+        assert (await putting).status_code == 200
+        late = await plain.put(url, content=second)
+        assert (late.status_code, late.json()["error"]["code"]) == (409, "too_late")
+    assert (await sdk.files.content(file_id)).content == first
+
+
+async def test_a_put_that_breaks_off_leaves_the_url_to_another(stack: Stack, sdk: openai.AsyncOpenAI) -> None:
+    file_id, url = await _announced(stack, sdk)
+    content, broken = jsonl([line("a")]), asyncio.Event()
+
+    async def breaking() -> AsyncIterator[bytes]:
+        yield content[:10]
+        await broken.wait()
+        raise ConnectionResetError("the producer is gone")
+
+    async with httpx2.AsyncClient(trust_env=False) as plain:
+        putting = asyncio.create_task(plain.put(url, content=breaking()))
+        await until(lambda: _puts(stack), lambda names: len(names) == 1)
+        broken.set()
+        with pytest.raises(ConnectionResetError):
+            await putting
+        await until(lambda: _puts(stack), lambda names: not names)
+        assert (await plain.put(url, content=content)).status_code == 200
+    assert (await sdk.files.content(file_id)).content == content
+
+
+async def _announced(stack: Stack, sdk: openai.AsyncOpenAI) -> tuple[str, str]:
+    """A file's id, and the URL that it may be put at."""
+    async with stack.client(sdk.api_key) as http:
+        told = (await http.post("/v1/batches/files", json={"file_name": "x.jsonl"})).json()
+    return told["file_id"], stack.url + httpx2.URL(told["upload_url"]).path
+
+
+async def _puts(stack: Stack) -> list[bytes]:
+    """The uploads that a door is taking in."""
+    async with Redis.from_url(stack.redis_url) as redis:
+        return list(await redis.keys("penstock:upload:*:put"))
 
 
 async def test_lines_in_anthropics_shape(stack: Stack, sdk: openai.AsyncOpenAI) -> None:

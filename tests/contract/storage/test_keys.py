@@ -66,6 +66,15 @@ async def test_a_revoked_key_is_still_found_and_says_so(keys: KeyStore) -> None:
     assert not await keys.revoke("key_unknown")
 
 
+async def test_a_key_is_open_until_it_is_revoked(keys: KeyStore) -> None:
+    new, other = await keys.create("acme", "lost"), await keys.create("acme", "kept")
+    assert await keys.is_open(new.key.id)
+    await keys.revoke(new.key.id)
+    assert not await keys.is_open(new.key.id)
+    assert await keys.is_open(other.key.id)
+    assert not await keys.is_open("key_unknown")
+
+
 async def test_limits_are_the_accounts_and_reach_all_its_keys(keys: KeyStore) -> None:
     one, two = await keys.create("acme", "one"), await keys.create("acme", "two")
     other = await keys.create("other", "three")

@@ -47,9 +47,11 @@ async def test_lines_are_the_same_however_they_come(piece_bytes: int) -> None:
     body = b'{"a":1}\n\n  \r\n{"b":2}\r\n{"c":3}'
     found = [line async for line in lines_of(cut(body, piece_bytes), "k", 100)]
     assert [(line.number, line.text.strip()) for line in found] == [(0, b'{"a":1}'), (1, b'{"b":2}'), (2, b'{"c":3}')]
+    assert [line.place for line in found] == [1, 4, 5]
     for line in found[:-1]:
         rest = lines_of(cut(body, piece_bytes), "k", 100, start_bytes=line.end_bytes, number=line.number + 1)
-        assert [each async for each in rest] == found[line.number + 1 :], "whoever takes up reads on from there"
+        left = [each._replace(place=each.place - line.place) for each in found[line.number + 1 :]]
+        assert [each async for each in rest] == left, "whoever takes up reads on from there"
 
 
 @pytest.mark.parametrize("piece_bytes", [4, 1000])
@@ -58,13 +60,13 @@ async def test_a_line_without_end_is_not_held(piece_bytes: int, ending: bytes) -
     with pytest.raises(LineTooLong) as long:
         async for _ in lines_of(cut(b"{}\n" + b"x" * 200 + ending, piece_bytes), "k", 100):
             pass
-    assert long.value.number == 1
+    assert long.value.place == 2
 
 
 def test_what_a_line_asks() -> None:
-    assert read_line(batch(), Line(0, openai_line(), 0)) == Asked("a", b'{"n": 1}')
+    assert read_line(batch(), Line(0, openai_line(), 0, 1)) == Asked("a", b'{"n": 1}')
     anthropic = b'{"custom_id": "b", "params": {"model": "m"}}'
-    assert read_line(batch("anthropic"), Line(0, anthropic, 0)) == Asked("b", b'{"model": "m"}')
+    assert read_line(batch("anthropic"), Line(0, anthropic, 0, 1)) == Asked("b", b'{"model": "m"}')
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_what_a_line_asks() -> None:
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(text: bytes, code: str, param: str | None) -> None:
-    fault = read_line(batch(), Line(4, text, 0))
+    fault = read_line(batch(), Line(2, text, 0, 5))
     assert isinstance(fault, LineFault)
     assert (fault.code, fault.line, fault.param) == (code, 5, param)
 
@@ -100,3 +102,19 @@ async def test_an_input_is_counted_and_its_faults_are_bounded(tmp_path: Path) ->
     await objects.put("files/acme/file-1", openai_line() + b"\n" + openai_line())
     (twice,) = (await check_input(objects, batch(), 1000)).faults
     assert (twice.code, twice.line) == ("duplicate_custom_id", 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "at"),
+    [
+        (b"\n \n" + openai_line() + b"\n\n{\n", "invalid_json_line", 5),
+        (openai_line() + b"\r\n\r\n" + openai_line(), "duplicate_custom_id", 3),
+        (b"\n\n" + b"x" * 2000, "line_too_long", 3),
+        (b"\n\n" + b"x" * 2000 + b"\n", "line_too_long", 3),
+    ],
+)
+async def test_a_faults_line_is_the_one_that_an_editor_shows(tmp_path: Path, body: bytes, code: str, at: int) -> None:
+    objects = ObjectFolder(tmp_path)
+    await objects.put("files/acme/file-1", body)
+    (fault,) = (await check_input(objects, batch(), 1000)).faults
+    assert (fault.code, fault.line) == (code, at)
