@@ -22,6 +22,7 @@ from benchmarks.report import Machine
 from benchmarks.scenario import PENSTOCK, cpu_shares
 from benchmarks.show import shown_bounds
 from benchmarks.stack import INSTANT, Stack, penstock, running_stack
+from benchmarks.sums import shown_sums
 from benchmarks.tables import table
 from benchmarks.targets import Bound
 from benchmarks.upstream import running_upstream
@@ -203,6 +204,7 @@ def _sections(scale: Scale) -> Iterator[str]:
     yield f"CPU milliseconds of one stream of {CHUNKS} chunks, {scale.per_s:g} streams a second\n{table(head, rows)}"
     yield _chunks(scale.alone)
     yield _stores(scale.alone)
+    yield _sums(scale.alone)
     yield shown_bounds(bounds(scale))
 
 
@@ -222,6 +224,18 @@ def _stores(alone: Alone) -> str:
         *([f"{part}'s memory while it is open", f"{size:.0f}", ""] for part, size in alone.open_bytes.items()),
     ]
     return table([f"bytes of one stream of {CHUNKS} chunks", "that come together", "apart"], rows)
+
+
+def _sums(alone: Alone) -> str:
+    together, apart = alone.costs_together, alone.costs_apart
+    return shown_sums(
+        alone.together.cpu_ms,
+        alone.chunk_us,
+        log_bytes=sum(together.log_bytes.values()),
+        redis_bytes=together.into_redis_bytes,
+        redis_bytes_a_chunk=(apart.into_redis_bytes - together.into_redis_bytes) / (CHUNKS - 1),
+        ingress_bytes=alone.open_bytes["ingress"],
+    )
 
 
 def _say(text: str) -> None:
