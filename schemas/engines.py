@@ -49,6 +49,9 @@ class Engine(NamedTuple):
 ASKED_OF_ANTHROPIC: Final[frozenset[Ability]] = frozenset(
     {"tools", "parallel_tools", "reasoning", "json_schema", "prompt_cache", "count_tokens"}
 )
+ASKED_OF_VLLM: Final[frozenset[Ability]] = frozenset(
+    {"tools", "parallel_tools", "reasoning", "json_object", "json_schema", "count_tokens"}
+)
 USUAL_OF_CHAT_MODELS: Final[frozenset[Ability]] = frozenset({"tools", "parallel_tools", "json_object", "json_schema"})
 """What nearly every chat model behind an OpenAI-compatible URL can do (2026-11); a row of one that cannot says so.
 
@@ -69,7 +72,7 @@ ENGINES: Final[Mapping[EngineName, Engine]] = {
     ),
     "vllm": Engine(
         possible_inputs=frozenset({"text", "image"}),
-        possible_abilities=(ASKED_OF_ANTHROPIC | {"json_object"}) - {"prompt_cache"},
+        possible_abilities=ASKED_OF_VLLM,
         possible_parameters=OPENAI_PARAMETERS,
         parameters=CHAT_PARAMETERS,
         abilities=USUAL_OF_CHAT_MODELS | {"count_tokens"},
