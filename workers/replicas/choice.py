@@ -9,10 +9,10 @@ from workers.replicas.replica import Replica
 
 Any_ = TypeVar("Any_", bound=Replica[Any])
 
-HOME_FACTOR: Final = 1.25
-HOME_SPARE: Final = 4.0
-"""A conversation's home may have this much more to do than the one with the least: a prefix that is read again costs
-less than a wait, and a few requests more are none."""
+HOME_FACTOR: Final = 2.0
+HOME_SPARE: Final = 8.0
+"""A conversation's home may have so many times as much to do as the one with the least, and so much more: a prefix that
+need not be read again is worth a wait, and beside a few requests there is none (decision 084 has the figures)."""
 
 
 def choose(replicas: Sequence[Any_], load: Load) -> Any_ | None:
@@ -36,7 +36,7 @@ def choose(replicas: Sequence[Any_], load: Load) -> Any_ | None:
     least = min(replica.work for replica in able)
     if load.conversation is not None:
         bound = HOME_FACTOR * least + HOME_SPARE
-        within = [replica for replica in able if replica.work <= bound]
         conversation = load.conversation
+        within = [replica for replica in able if replica.work <= bound]
         return max(within, key=lambda replica: score(conversation, replica.address))
     return random.choice([replica for replica in able if replica.work == least])

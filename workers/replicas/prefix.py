@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 from schemas.chat import Chat, Document, Image, Part, Text, part_texts
 from schemas.media import Embed
 
-CHARS_OF_A_REQUEST: Final = 16_384
-"""A prompt of some four thousand tokens keeps an engine from others' tokens about as long as an answer does."""
+CHARS_OF_A_REQUEST: Final = 8_192
+"""So much of a prompt, two thousand tokens, counts as a request more (decision 084 has the figures)."""
 
 SAMPLE_CHARS: Final = 512
 """Of both ends of each text: two conversations that are alike in these, and in all lengths, share a home at worst."""

@@ -14,6 +14,8 @@ Served = TypeVar("Served")
 Clock = Callable[[], float]
 Result = Literal["answered", "refused", "busy", "failed", "left"]
 
+RESULTS: Final[tuple[Result, ...]] = ("answered", "refused", "busy", "failed", "left")
+
 REST_S: Final = 1.0
 """How long requests go elsewhere after a failure, or after a lack of room that did not say for how long."""
 
@@ -43,6 +45,7 @@ class Replica(Generic[Served]):
         self._under_way = metrics.REPLICA_OUTSTANDING.labels(model, address)
         self._shown = metrics.REPLICA_STATE.labels(model, address)
         self._shown.set(STATES["closed"])
+        self._counted = {each: metrics.REPLICA_REQUESTS.labels(model, address, each) for each in RESULTS}
 
     @property
     def state(self) -> State:
@@ -65,13 +68,15 @@ class Replica(Generic[Served]):
         return self._breaker.may_try(self._clock())
 
     def probed(self, well: bool) -> None:
-        with self._telling_changes("probe"):
-            self._breaker.probed(well, self._clock())
+        was = self._breaker.state
+        self._breaker.probed(well, self._clock())
+        self._tell(was, "probe")
 
     def begun(self) -> None:
         """A request has its first output."""
-        with self._telling_changes("request"):
-            self._breaker.begun()
+        was = self._breaker.state
+        self._breaker.begun()
+        self._tell(was)
 
     @contextmanager
     def turn(self, work: float) -> Iterator[None]:
@@ -79,9 +84,9 @@ class Replica(Generic[Served]):
         self.outstanding += 1
         self.work += work
         self._under_way.set(self.outstanding)
-        if self._breaker.state != "closed":
-            with self._telling_changes("request"):
-                self._breaker.tries()
+        if (was := self._breaker.state) != "closed":
+            self._breaker.tries()
+            self._tell(was)
         result: Result = "left"
         try:
             yield
@@ -100,7 +105,7 @@ class Replica(Generic[Served]):
             self.work = self.work - work if self.outstanding else 0.0
             self._under_way.set(self.outstanding)
             self._learn(result)
-            metrics.REPLICA_REQUESTS.labels(self._model, self.address, result).inc()
+            self._counted[result].inc()
 
     def _note_failure(self, error: Exception, result: Result) -> None:
         if result in ("busy", "failed"):
@@ -110,29 +115,30 @@ class Replica(Generic[Served]):
             self._rests_until = self.failed_at + (REST_S if wait_s is None else wait_s)
 
     def _learn(self, result: Result) -> None:
-        with self._telling_changes("request"):
-            match result:
-                case "answered" | "refused":
-                    self._breaker.succeeded(self._clock())
-                case "busy":
-                    # Who turns requests away is there.
-                    self._breaker.begun()
-                case "failed":
-                    self._breaker.failed(self._clock())
-                case "left":
-                    self._breaker.untried()
-
-    @contextmanager
-    def _telling_changes(self, who: str) -> Iterator[None]:
         was = self._breaker.state
-        yield
-        if (now := self._breaker.state) != was:
-            self._shown.set(STATES[now])
-            fields = {"model": self._model, "address": self.address, "by": who, "reason": self.last_failure}
-            if now == "open":
-                log.warning("replica_out", extra=fields)
-            elif now == "closed":
-                log.info("replica_back", extra=fields)
+        match result:
+            case "answered" | "refused":
+                self._breaker.succeeded(self._clock())
+            case "busy":
+                # Who turns requests away is there.
+                self._breaker.begun()
+            case "failed":
+                self._breaker.failed(self._clock())
+            case "left":
+                self._breaker.untried()
+        self._tell(was)
+
+    def _tell(self, was: State, who: str = "request") -> None:
+        """Shows and logs what has changed since."""
+        now = self._breaker.state
+        if now == was:
+            return
+        self._shown.set(STATES[now])
+        fields = {"model": self._model, "address": self.address, "by": who, "reason": self.last_failure}
+        if now == "open":
+            log.warning("replica_out" if was == "closed" else "replica_still_out", extra=fields)
+        elif now == "closed":
+            log.info("replica_back", extra=fields)
 
 
 def result_of(error: PenstockError) -> Result:
