@@ -19,3 +19,11 @@ REPLAYED = Counter("penstock_ingress_replayed_total", "Answers given again for a
 JOBS_FOLLOWED = Gauge("penstock_ingress_jobs_followed", "Jobs whose end is awaited, for a client or for its limits")
 DISCONNECTS = Counter("penstock_ingress_disconnects_total", "Clients that left before the end")
 STALLS = Counter("penstock_ingress_stalls_total", "Clients that were cut because they had stopped reading")
+SUBMISSIONS = Counter(
+    "penstock_ingress_submissions_total",
+    "Submissions from the log, done with: accepted, repeated, refused or dead_lettered",
+    ["operation", "outcome"],
+)
+BATCHES = Counter("penstock_ingress_batches_total", "Batches that have come to a state, each state once", ["state"])
+BATCHES_RUN = Gauge("penstock_ingress_batches_run", "Batches that this process runs now")
+BATCH_LINES = Counter("penstock_ingress_batch_lines_total", "Lines of batches that have their row", ["end"])

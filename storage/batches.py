@@ -106,18 +106,18 @@ return 'cancelling'
 
 RECORD: Final = Script("""
 local record = redis.call('HMGET', KEYS[1], 'batch', 'ended_ms')
-if not record[1] or record[2] then return 0 end
+if not record[1] or record[2] then return {0, 0} end
 local completed, failed = 0, 0
 for i = 2, #ARGV, 2 do
   if redis.call('SETBIT', KEYS[2], ARGV[i], 1) == 0 then
     if ARGV[i + 1] == '1' then failed = failed + 1 else completed = completed + 1 end
   end
 end
-if completed + failed == 0 then return 0 end
+if completed + failed == 0 then return {0, 0} end
 redis.call('HINCRBY', KEYS[1], 'completed', completed)
 redis.call('HINCRBY', KEYS[1], 'failed', failed)
 redis.call('RPUSH', KEYS[3], ARGV[1])
-return completed + failed
+return {completed, failed}
 """)
 
 
@@ -143,6 +143,13 @@ class BatchName(NamedTuple):
 class RowDone(NamedTuple):
     line: int
     failed: bool
+
+
+class Counted(NamedTuple):
+    """Lines that have got their row now."""
+
+    completed: int
+    failed: int
 
 
 class Batches:
@@ -219,14 +226,13 @@ class Batches:
         pairs = [each for pair in {"status": status, **fields}.items() for each in pair]
         return bool(await self._line.run(END, keys, owner, KEPT_MS, name.id, name.member, *pairs))
 
-    async def record(self, name: BatchName, segment: str, rows: Sequence[RowDone]) -> int:
+    async def record(self, name: BatchName, segment: str, rows: Sequence[RowDone]) -> Counted:
         """Counts the lines whose rows a segment holds, those that had none; none of an ended batch.
 
         Said again, it changes nothing. A segment that held nothing new is not read.
         """
         pairs = [each for row in rows for each in (row.line, int(row.failed))]
-        done: int = await self._line.run(RECORD, (_key(name), _rows(name), _segments(name)), segment, *pairs)
-        return done
+        return Counted(*await self._line.run(RECORD, (_key(name), _rows(name), _segments(name)), segment, *pairs))
 
     async def rows(self, name: BatchName) -> bytes:
         """A bit for each line, the first line's being the highest of the first byte."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Final
 
+from ingress import metrics
 from ingress.batches.answers import Named, Row, stopped
 from ingress.batches.reading import LineTooLong, lines_of, read_line
 from ingress.batches.segments import KEPT_MS, Segments, rows_of
@@ -58,6 +59,7 @@ async def finish(door: Door, standing: Standing, owner: str) -> None:
     if standing.failed:
         fields["error_file"] = await _make(door, standing, segments, "error", now_ms)
     if await door.batches.end(name, owner, then, fields):
+        metrics.BATCHES.labels(then).inc()
         counts = {"total": standing.total, "completed": standing.completed, "failed": standing.failed}
         log.info("batch_ended", extra={"batch_id": batch.id, "account": batch.account, "end": then, **counts})
     try:

@@ -7,6 +7,7 @@ import time
 from functools import partial
 from typing import Final
 
+from ingress import metrics
 from ingress.batches.answers import line_job_id
 from ingress.batches.feeding import Feeder
 from ingress.batches.finishing import finish, give_up_lines
@@ -47,6 +48,7 @@ class Runner:
         self._segments = segments
         self._settings = settings
         self._running: dict[BatchName, asyncio.Task[None]] = {}
+        metrics.BATCHES_RUN.set_function(lambda: float(len(self._running)))
 
     async def run(self) -> None:
         """For ever; when it is cancelled, what it runs is left to be taken up."""
@@ -172,14 +174,15 @@ class _Run:
         if checked.faults:
             await self._fail(checked.faults)
             return
-        await self._batches.change(
-            self._name, self._owner, "validating", status="in_progress", total=checked.total, in_progress_ms=now_ms()
-        )
+        fields: dict[str, Argument] = {"total": checked.total, "in_progress_ms": now_ms()}
+        if await self._batches.change(self._name, self._owner, "validating", status="in_progress", **fields):
+            metrics.BATCHES.labels("in_progress").inc()
 
     async def _fail(self, faults: list[LineFault]) -> None:
         """Before anything of it ran. One that is cancelled meanwhile is failed all the same."""
         fields: dict[str, Argument] = {"ended_ms": now_ms(), "faults": faults_value(faults)}
-        await self._batches.end(self._name, self._owner, "failed", fields)
+        if await self._batches.end(self._name, self._owner, "failed", fields):
+            metrics.BATCHES.labels("failed").inc()
 
     async def _progress(self, standing: Standing) -> None:
         batch, total = standing.batch, standing.total or 0

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
+from ingress import metrics
 from ingress.batches.answers import Row
 from ingress.batches.reading import lines_of
 from ingress.log_door.patience import until_done
@@ -107,7 +108,9 @@ class Segments:
         try:
             await until_done(lambda: self._put(key, body, until_ms))
             done = [RowDone(row.line, row.failed) for row in rows]
-            await until_done(lambda: self._batches.record(name, key, done))
+            counted = await until_done(lambda: self._batches.record(name, key, done))
+            metrics.BATCH_LINES.labels("completed").inc(counted.completed)
+            metrics.BATCH_LINES.labels("failed").inc(counted.failed)
         except Exception as failure:
             kept.set_exception(failure)
         except BaseException:

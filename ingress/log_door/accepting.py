@@ -3,11 +3,13 @@
 import hashlib
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from ingress import metrics
 from ingress.auth import authorize, credential
 from ingress.door import Door
 from ingress.incoming import Incoming
@@ -33,6 +35,16 @@ OVERDUE_MS: Final = 15_000
 """A deadline is the worker's to enforce; this long after it, whoever looks does."""
 
 TO_DO: Final = frozenset({Found.NEW, Found.AGAIN})
+
+Outcome = Literal["accepted", "repeated", "refused", "dead_lettered"]
+OUTCOMES: Final[Mapping[Found, Outcome]] = {
+    Found.NEW: "accepted",
+    Found.AGAIN: "accepted",
+    Found.QUEUED: "repeated",
+    Found.TWIN: "repeated",
+}
+UNREADABLE: Final = "unreadable"
+"""What is counted in the place of an operation that cannot be read."""
 
 log = logging.getLogger(__name__)
 
@@ -66,19 +78,23 @@ class Acceptor:
         except InvalidRequest as fault:
             await self._results.set_aside(received, fault.message)
             await self._refuse_unreadable(received, fault)
+            metrics.SUBMISSIONS.labels(UNREADABLE, "dead_lettered").inc()
             return
         account = ""
         try:
             key = await self._key(received)
             account = key.account
-            await self._accept(received, submission, key)
+            outcome = await self._accept(received, submission, key)
         except PenstockError as error:
             await self._refuse(received, submission, account, error)
+            outcome = "refused"
         except Exception as fault:
             # One submission that nobody foresaw must not stop its partition.
             log.exception("submission_not_accepted", extra={"job_id": received.job_id, "account": account})
             await self._results.set_aside(received, repr(fault))
             await self._refuse(received, submission, account, InternalError("The platform failed at this submission."))
+            outcome = "dead_lettered"
+        metrics.SUBMISSIONS.labels(submission.operation, outcome).inc()
 
     async def _refuse(self, received: Received, submission: Submission, account: str, error: PenstockError) -> None:
         result = refused(error, received.job_id, Ticket.of(received, submission), received.origin)
@@ -100,14 +116,12 @@ class Acceptor:
         result = msgspec.structs.replace(result, correlation_id=received.correlation_id)
         await self._results.publish(result, key.account, received.returned)
 
-    async def _accept(self, received: Received, submission: Submission, key: AccessKey) -> None:
+    async def _accept(self, received: Received, submission: Submission, key: AccessKey) -> Outcome:
         asked = Incoming(key, None, received.headers, bytes(submission.body))
         if (long := LONG.get(submission.operation)) is not None:
-            await self._accept_long(received, submission, asked, long)
-            return
+            return await self._accept_long(received, submission, asked, long)
         if (direct := DIRECT.get(submission.operation)) is not None:
-            await self._do(received, submission, asked, direct)
-            return
+            return await self._do(received, submission, asked, direct)
         operation = OPERATIONS[submission.operation]
         asking = await until_done(lambda: operation.ask(self._door, asked), self._patience_s)
         if asking.stream:
@@ -126,17 +140,19 @@ class Acceptor:
         found = await self._claim(_Draft(job.id, key.account, ticket, _fingerprint(submission), Accepted.of(job)))
         if found in TO_DO:
             await self._queue(job, asking.model, ticket, received.headers.get("traceparent"), found)
+        return OUTCOMES[found]
 
     async def _accept_long(
         self, received: Received, submission: Submission, asked: Incoming, operation: LongOperation[Any]
-    ) -> None:
+    ) -> Outcome:
         """A long job: its record holds what was reserved, and whoever ends it settles that and replies."""
         asking = await until_done(lambda: operation.ask(self._door, asked), self._patience_s)
         ticket = self._ticket(received, submission, asked.key)
         accepted = _accepted(received.job_id, asked.key.account, asking.model, ENCODER.encode(ticket))
         draft = _Draft(received.job_id, asked.key.account, ticket, _fingerprint(submission), accepted)
-        if await self._claim(draft) not in TO_DO:
-            return
+        found = await self._claim(draft)
+        if found not in TO_DO:
+            return OUTCOMES[found]
         known = replace(asked, number=received.job_number, ticket=accepted.context)
         try:
             await until_done(lambda: operation.start(self._door, known, asking), self._patience_s)
@@ -144,14 +160,16 @@ class Acceptor:
             await until_done(lambda: self._known.withdraw(ticket.origin, accepted.job_id, ticket.key))
             raise
         await until_done(lambda: self._known.queued(ticket.origin))
+        return OUTCOMES[found]
 
     async def _do(
         self, received: Received, submission: Submission, asked: Incoming, operation: DirectOperation
-    ) -> None:
+    ) -> Outcome:
         """What needs no job: it is done and told of here. Delivered again after a crash, it is the same thing."""
         ticket, job_id = self._ticket(received, submission, asked.key), received.job_id
-        if await self._claim(_Draft(job_id, asked.key.account, ticket, _fingerprint(submission))) not in TO_DO:
-            return
+        found = await self._claim(_Draft(job_id, asked.key.account, ticket, _fingerprint(submission)))
+        if found not in TO_DO:
+            return OUTCOMES[found]
         known = replace(asked, number=received.job_number)
         try:
             result = done(ticket, job_id, await until_done(lambda: operation.do(self._door, known), self._patience_s))
@@ -162,6 +180,7 @@ class Acceptor:
             await until_done(lambda: self._known.remember(job_id, key, RESULT_ENCODER.encode(result)))
         await self._results.publish(result, asked.key.account, received.returned)
         await until_done(lambda: self._known.queued(ticket.origin))
+        return OUTCOMES[found]
 
     def _ticket(self, received: Received, submission: Submission, key: AccessKey) -> Ticket:
         named = submission.idempotency_key

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from ingress import metrics
 from ingress.batches.endpoints import checked_endpoint
 from ingress.door import Door
 from ingress.incoming import Incoming
@@ -58,6 +59,8 @@ async def create(door: Door, asked: Incoming) -> Done:
     if made is None:
         most = door.settings.batches_open
         raise RateLimited(f"{most} batches of this account are under way. Wait for one to end.", retry_after_s=60)
+    if made == batch.id:
+        metrics.BATCHES.labels("validating").inc()
     standing = await door.batches.get(batch.account, made)
     assert standing is not None, made
     return _done(standing)

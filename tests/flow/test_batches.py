@@ -18,6 +18,7 @@ from storage.batches import Batches, new_batch_id
 from storage.files import Files
 from storage.line import Line
 from storage.local.kafka_program import KafkaProgram
+from storage.local.ports import free_port
 from tests.asking import QUESTION
 from tests.stack import Stack, running_stack, until
 from tests.upstream import Reply, answer, refusal
@@ -364,6 +365,25 @@ async def test_what_is_left_when_the_window_ends_is_told_of(stack: Stack, accoun
     assert {row["error"]["code"] for row in errors.values()} == {"batch_expired"}
     charges = await stack.charges(account, 1)
     assert sum(charge.cost_microusd for charge in charges) == 0, "nothing came of any line"
+
+
+async def test_batches_and_their_lines_are_counted(stack: Stack, sdk: openai.AsyncOpenAI) -> None:
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    await stack.stop("batches")
+    await stack.start("batches", PENSTOCK_METRICS_PORT=str(port), **SETTINGS)
+    made = await stack.metric("penstock_ingress_batches_total", state="validating")
+    await ended(sdk, (await start(sdk, jsonl([line("a"), line("b"), line("wrong", temperature=9)]))).id)
+    await ended(sdk, (await start(sdk, b"{")).id)
+    assert await stack.metric("penstock_ingress_batches_total", state="validating") == made + 2
+
+    async def states() -> list[float]:
+        wanted = ("in_progress", "completed", "failed")
+        return [await stack.metric("penstock_ingress_batches_total", url, state=each) for each in wanted]
+
+    await until(states, lambda seen: seen == [1, 1, 1])
+    for end, lines in (("completed", 2), ("failed", 1)):
+        assert await stack.metric("penstock_ingress_batch_lines_total", url, end=end) == lines
+    await until(lambda: stack.metric("penstock_ingress_batches_run", url), lambda running: running == 0)
 
 
 async def test_digitaloceans_shape(stack: Stack, sdk: openai.AsyncOpenAI) -> None:

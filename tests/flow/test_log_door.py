@@ -16,6 +16,7 @@ import pytest_asyncio
 from schemas.access import Limits
 from schemas.topics import DEAD_LETTERS
 from storage.local.kafka_program import KafkaProgram
+from storage.local.ports import free_port
 from tests import upstream
 from tests.asking import QUESTION, ask
 from tests.lane_log import found, headers_of, reading
@@ -262,6 +263,35 @@ async def test_what_cannot_be_read_is_set_aside_and_stops_nobody(
     assert says in headers_of(letter)["reason"]
     assert headers_of(letter)["origin"].startswith("penstock.submissions/")
     assert "authorization" not in headers_of(letter)
+
+
+async def test_what_became_of_submissions_is_counted_by_operation(stack: Stack, producer: Producer) -> None:
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    await stack.stop("logdoor")
+    await stack.start("logdoor", PENSTOCK_METRICS_PORT=str(port), **SHORT)
+    body = {"model": "scripted", "messages": QUESTION}
+    await producer.ask(CHAT, body, idempotency_key="counted")
+    await producer.ask(CHAT, body, idempotency_key="counted")
+    await producer.ask("/v1/completions", {"model": "no-such", "prompt": "Greet me."})
+    await producer.put(b"no JSON")
+
+    async def counted() -> dict[tuple[str, str], float]:
+        return {each: await submissions(stack, url, *each) for each in COUNTED}
+
+    await until(counted, lambda found: set(found.values()) == {1.0})
+    assert await submissions(stack, url, "/v1/completions", "accepted") == 0
+
+
+COUNTED = [
+    (CHAT, "accepted"),
+    (CHAT, "repeated"),
+    ("/v1/completions", "refused"),
+    ("unreadable", "dead_lettered"),
+]
+
+
+async def submissions(stack: Stack, url: str, operation: str, outcome: str) -> float:
+    return await stack.metric("penstock_ingress_submissions_total", url, operation=operation, outcome=outcome)
 
 
 async def test_the_same_idempotency_key_runs_once(stack: Stack, producer: Producer, account: str) -> None:

@@ -118,10 +118,10 @@ async def test_one_alone_runs_it_until_its_lease_is_over(batches: Batches, monke
 
 async def test_a_line_is_counted_once(batches: Batches) -> None:
     name = await made(batches, batch())
-    assert await batches.record(name, "s/1", [RowDone(0, False), RowDone(9, True)]) == 2
-    assert await batches.record(name, "s/1", [RowDone(0, False), RowDone(9, True)]) == 0, "said again"
-    assert await batches.record(name, "s/2", [RowDone(9, False), RowDone(1, False)]) == 1
-    assert await batches.record(name, "s/3", [RowDone(1, True)]) == 0
+    assert await batches.record(name, "s/1", [RowDone(0, False), RowDone(9, True)]) == (1, 1)
+    assert await batches.record(name, "s/1", [RowDone(0, False), RowDone(9, True)]) == (0, 0), "said again"
+    assert await batches.record(name, "s/2", [RowDone(9, False), RowDone(1, False)]) == (1, 0)
+    assert await batches.record(name, "s/3", [RowDone(1, True)]) == (0, 0)
     found = await standing(batches, name)
     assert (found.completed, found.failed, found.done) == (2, 1, 3)
     assert list(await batches.segments(name)) == ["s/1", "s/2"]
@@ -139,7 +139,7 @@ async def test_it_ends_once_and_is_left_alone_then(batches: Batches, line: Line)
     assert not await batches.end(name, "me", "failed", {"ended_ms": 8})
     found = await standing(batches, name)
     assert (found.status, found.ended_ms, found.output_file) == ("completed", 7, "file-1")
-    assert await batches.record(name, "s/2", [RowDone(1, False)]) == 0
+    assert await batches.record(name, "s/2", [RowDone(1, False)]) == (0, 0)
     assert await batches.cancel(name, now_ms()) == "completed"
     assert not await batches.hold(name, "me")
     await line.call("ZADD", DUE, 0, name.member)
