@@ -2,8 +2,11 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import yaml
@@ -12,6 +15,7 @@ TOP: Final = Path(__file__).parents[3]
 HELM: Final = TOP / ".tools" / "helm"
 CHART: Final = TOP / "deploy" / "helm" / "penstock"
 VALUES: Final = TOP / "deploy" / "helm" / "values"
+GPU_CATALOG: Final = TOP / "deploy" / "catalog.gpu.yaml"
 KUBERNETES: Final = "1.34"
 """The version that is rendered for, and whose schemas hold."""
 
@@ -22,16 +26,14 @@ class Refused(Exception):
     """Helm's own words."""
 
 
-def render(
-    values: str, changes: Mapping[str, Any] | None = None, *, files: Mapping[str, Path] | None = None
-) -> list[Resource]:
+def render(values: str, changes: Mapping[str, Any] | None = None) -> list[Resource]:
     """Every resource, hooks among them, of a values file with `changes` on top. Raises Refused."""
-    printed = _helm("template", values, changes, files)
+    printed = _helm("template", values, changes)
     return [document for document in yaml.safe_load_all(printed) if document]
 
 
 def lint(values: str) -> str:
-    return _helm("lint", values, None, None)
+    return _helm("lint", values, None)
 
 
 def of_kind(resources: Iterable[Resource], *kinds: str) -> list[Resource]:
@@ -56,14 +58,26 @@ def environment(container: Resource) -> dict[str, str | None]:
     return {each["name"]: each.get("value") for each in container["env"]}
 
 
-def _helm(command: str, values: str, changes: Mapping[str, Any] | None, files: Mapping[str, Path] | None) -> str:
+@cache
+def generated() -> str:
+    """The RayServices of the example of a catalogue with pools, as an operator has them printed."""
+    words = [sys.executable, "-m", "workers.ray_serve", "--kuberay", "--no-weights", "--catalog", str(GPU_CATALOG)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True, cwd=TOP).stdout
+
+
+def _helm(command: str, values: str, changes: Mapping[str, Any] | None) -> str:
     words = [str(HELM), command, *(["penstock"] if command == "template" else ["--strict"]), str(CHART)]
     words += ["--kube-version", f"{KUBERNETES}.0", "--values", str(VALUES / f"{values}.yaml"), "--values", "-"]
-    for name, path in (files or {}).items():
-        words += ["--set-file", f"{name}={path}"]
-    done = subprocess.run(
-        words, input=json.dumps(changes or {}), capture_output=True, text=True, timeout=60, check=False
-    )
+    with TemporaryDirectory() as folder:
+        if values == "gpu":
+            manifest = Path(folder) / "rayservice.yaml"
+            manifest.write_text(generated())
+            if "catalog" not in (changes or {}):
+                words += ["--set-file", f"catalog.files.gpu\\.yaml={GPU_CATALOG}"]
+            words += ["--set-file", f"rayService.manifest={manifest}"]
+        done = subprocess.run(
+            words, input=json.dumps(changes or {}), capture_output=True, text=True, timeout=60, check=False
+        )
     if done.returncode:
         raise Refused(done.stderr + done.stdout)
     return done.stdout

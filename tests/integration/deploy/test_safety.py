@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.integration.deploy.rendering import (
+    TOP,
     VALUES,
     Resource,
     component,
@@ -66,6 +67,13 @@ def test_no_pod_has_more_rights_than_it_needs(resources: list[Resource]) -> None
             assert writable == ["tmp"]
             assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
             assert "memory" in container["resources"]["limits"]
+
+
+def test_pods_run_as_who_the_image_is_made_for(resources: list[Resource]) -> None:
+    [user] = re.findall(r"^USER (\S+)$", (TOP / "Dockerfile").read_text(), re.MULTILINE)
+    for pod in pods(resources).values():
+        own = pod["securityContext"]
+        assert f"{own['runAsUser']}:{own['runAsGroup']}" == user
 
 
 def test_the_charts_own_account_has_no_token(resources: list[Resource]) -> None:
