@@ -11,7 +11,7 @@ from schemas.catalog import Model
 from schemas.chat import Chat
 from schemas.chunks import Delta
 from schemas.errors import EngineUnavailable, NoReplica, PenstockError
-from workers.engine import CountsTokens, Engine
+from workers.engine import CountsTokens, Engine, EngineBusy
 from workers.replicas.choice import choose
 from workers.replicas.options import ReplicaOptions
 from workers.replicas.prefix import Load, load_of
@@ -24,6 +24,12 @@ Built = TypeVar("Built")
 
 NONE_S = 1.0
 """When it may be asked again whether one of the replicas is back; each is looked at as often."""
+
+
+class NoRoom(EngineBusy):
+    """Each replica that is in order has turned the request, or one just before it, away; outside, a NoReplica."""
+
+    code, status = NoReplica.code, NoReplica.status
 
 
 class Replicated(Generic[Asks]):
@@ -78,10 +84,10 @@ class Replicated(Generic[Asks]):
             return error
         if any(replica.ready for replica in self.replicas):
             return EngineUnavailable(error.message, retry_after_s=0.0)
-        if isinstance(error, EngineUnavailable):
-            wait_s = min((replica.rests_s for replica in self.replicas if replica.state == "closed"), default=None)
-            return NoReplica(error.message, retry_after_s=None if error.retry_after_s is None else wait_s)
-        return error
+        if isinstance(error, EngineBusy):
+            wait_s = min(replica.rests_s for replica in self.replicas if replica.state == "closed")
+            return NoRoom(error.message, retry_after_s=None if error.retry_after_s is None else wait_s)
+        return NoReplica(error.message) if isinstance(error, EngineUnavailable) else error
 
 
 class ReplicatedText(Replicated[Chat]):
