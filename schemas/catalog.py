@@ -253,12 +253,12 @@ class Model(Row):
 
 
 def _abilities(engine: Engine, serving: Any) -> frozenset[Ability]:
-    """The engine's usual ones; of a model that we serve, those among them that its parsers give it."""
+    """The engine's usual ones; of a model that we serve, those that its parsers and Ray's ingress give it."""
     if not isinstance(serving, dict):
         return engine.abilities
     parsed = {ability for ability, parser in PARSED.items() if serving.get(parser)}
     called = set() if "tools" in parsed else {"parallel_tools"}
-    return frozenset((engine.abilities - PARSED.keys() - called) | parsed)
+    return frozenset((engine.abilities - PARSED.keys() - called - {"count_tokens"}) | parsed)
 
 
 def _within(field: str, given: Iterable[str], possible: Collection[str], carrier: str) -> None:

@@ -43,6 +43,11 @@ def address(models: Sequence[Entry[Model]], pools: Mapping[str, Entry[Pool]], fa
                 f"{entry.where.at('serving', 'pool')}: model '{row.id}': unknown pool '{row.serving.pool}'{hint}"
             )
             continue
+        if "count_tokens" in row.abilities and not pool.row.direct_streaming:
+            faults.append(
+                f"{entry.where.at('abilities')}: model '{row.id}': abilities: 'count_tokens' needs a pool with "
+                "direct_streaming: Ray's ingress does not reach vLLM's count"
+            )
         addressed.append(replace(entry, row=row.model_copy(update=_addresses(row, row.serving, pool.row))))
     return addressed
 

@@ -38,7 +38,7 @@ def test_weights_are_on_the_hub_in_a_bucket_or_in_a_folder(weights: str, folder:
 
 def test_a_model_that_we_serve_can_what_its_parsers_find() -> None:
     plain = Model.model_validate({**ROW, "serving": SERVING})
-    assert plain.abilities == {"json_object", "json_schema", "count_tokens"}
+    assert plain.abilities == {"json_object", "json_schema"}
     able = Model.model_validate({**ROW, "serving": {**SERVING, "tool_parser": "hermes", "reasoning_parser": "qwen3"}})
     assert able.abilities == plain.abilities | {"tools", "parallel_tools", "reasoning"}
 

@@ -77,6 +77,16 @@ def test_faults_of_served_rows_have_their_lines(tmp_path: Path, rows: str, wante
     assert faults(tmp_path, POOL, rows) == wanted
 
 
+def test_counting_needs_vllms_own_routes(tmp_path: Path) -> None:
+    row = f"models:\n  - {{id: m, {ROW}, serving: {{pool: h100, weights: a/b}},\n     abilities: [count_tokens]}}"
+    assert faults(tmp_path, POOL, row) == [
+        "1.yaml:3: model 'm': abilities: 'count_tokens' needs a pool with direct_streaming: "
+        "Ray's ingress does not reach vLLM's count"
+    ]
+    direct = POOL.replace("accelerators_per_node", "direct_streaming: true\n        accelerators_per_node")
+    assert "count_tokens" in load_catalog(write(tmp_path, direct, row)).find("m").abilities
+
+
 def test_faults_of_pools_have_their_lines(tmp_path: Path) -> None:
     text = POOL + "      - {name: h100, accelerator: H100, accelerators_per_node: 1, clusters: [{url: 'http://c'}]}\n"
     assert faults(tmp_path, text) == ["0.yaml:8: pool 'h100': stands at 0.yaml:2 already"]
