@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 async def object_answer(request: Request, key: str, *, file_name: str | None = None) -> Response:
-    """Answers GET with 200 or 206 and HEAD with the same head, and with 416 a range that is not there.
+    """Answers GET with 200, or a range of it with 206 or 416, and HEAD with the head of the whole.
 
     Whoever calls has made sure that the object is the caller's. Raises NotFound, or Undecidable when the storage is
     out of reach.
@@ -64,6 +64,9 @@ async def object_answer(request: Request, key: str, *, file_name: str | None = N
 
 
 def _span(request: Request, head: ObjectHead) -> Span | None:
+    if request.method != "GET":
+        # RFC 9110, 14.2: no other method has ranges, and one that is asked for must be ignored.
+        return None
     # With If-Range, a client that has the beginning of another version gets all of this one.
     if request.headers.get("if-range", head.etag) != head.etag:
         return None

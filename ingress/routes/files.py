@@ -91,7 +91,8 @@ async def retrieve_file(request: Request, file_id: str) -> Response:
     return Response(ENCODE(shown(await _find(request, file_id))), media_type=JSON)
 
 
-@router.api_route(ONE + "/content", methods=["GET", "HEAD"], summary="A file's content")
+@router.head(ONE + "/content", include_in_schema=False)
+@router.get(ONE + "/content", summary="A file's content")
 async def download_file(request: Request, file_id: str) -> Response:
     file = await _find(request, file_id)
     return await object_answer(request, file.key, file_name=file.name)

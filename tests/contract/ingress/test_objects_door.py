@@ -58,8 +58,16 @@ async def test_a_head_is_the_same_without_the_file(http: httpx2.AsyncClient, url
     assert {k: v for k, v in head.headers.items() if k not in own} == {
         k: v for k, v in whole.headers.items() if k not in own
     }
-    part = await http.head(url, headers={"range": "bytes=5-9"})
-    assert (part.status_code, part.headers["content-length"]) == (206, "5")
+
+
+@pytest.mark.parametrize("span", ["bytes=5-9", f"bytes={len(BODY)}-"])
+async def test_a_head_has_no_ranges(http: httpx2.AsyncClient, url: str, span: str) -> None:
+    """RFC 9110, 14.2: "A server MUST ignore a Range header field received with a request method … for which range
+    handling is not defined. For this specification, GET is the only method for which range handling is defined."
+    """
+    head = await http.head(url, headers={"range": span})
+    assert (head.status_code, head.headers["content-length"]) == (200, str(len(BODY)))
+    assert "content-range" not in head.headers
 
 
 async def test_a_range_is_a_part(http: httpx2.AsyncClient, url: str) -> None:
