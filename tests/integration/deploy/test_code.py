@@ -124,6 +124,18 @@ def test_each_variables_value_can_be_read(resources: list[Resource], monkeypatch
                 kind()
 
 
+def test_ingress_and_workers_hold_requests_to_one_bound() -> None:
+    told = {
+        name: environment(container).get("PENSTOCK_MAX_QUEUE_WAIT_S")
+        for name, _, container in programs(render("production", {"maxQueueWaitS": 7}))
+    }
+    assert {name for name, bound in told.items() if bound == "7"} == {
+        *("ingress", "log-door", "batches"),
+        *("text-worker", "large-worker", "media-worker"),
+    }
+    assert set(told.values()) == {"7", None}
+
+
 def test_a_release_changes_the_database_before_the_topics_and_both_before_the_parts(resources: list[Resource]) -> None:
     [job] = of_kind(resources, "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
@@ -212,7 +224,8 @@ def test_workers_are_scaled_by_the_groups_and_topics_they_take_from(monkeypatch:
         ]
         [lane] = lanes(pods(resources)[name]["containers"][0])
         taken = [lane, batch_lane(lane)] if name == "text-worker" else [lane]
-        assert asked == [worker._consumer(each_lane) for each_lane in taken if each_lane]
+        consumers: list[object] = [worker._consumer(each_lane) for each_lane in taken if each_lane]
+        assert asked == consumers
 
 
 @pytest.mark.parametrize("modality", ["text", "embedding", "image", "speech"])

@@ -57,7 +57,10 @@
 {{- define "penstock.part.variables" -}}
 {{- $root := index . 0 -}}{{- $part := index . 2 -}}{{- $own := index . 3 -}}
 {{- $all := dict "PENSTOCK_METRICS_HOST" "0.0.0.0" "PENSTOCK_METRICS_PORT" ($root.Values.observe.metricsPort | int64 | toString) -}}
-{{- if $part.told -}}{{- $_ := set $all "PENSTOCK_DRAIN_S" ($own.drainS | int64 | toString) -}}{{- end -}}
+{{- if $part.told -}}
+{{- $_ := set $all "PENSTOCK_DRAIN_S" ($own.drainS | int64 | toString) -}}
+{{- $_ := set $all "PENSTOCK_MAX_QUEUE_WAIT_S" ($root.Values.maxQueueWaitS | int64 | toString) -}}
+{{- end -}}
 {{- if eq (index . 1) "ingress" -}}
 {{- $_ := set $all "PENSTOCK_HOST" "0.0.0.0" -}}
 {{- $_ := set $all "PENSTOCK_PORT" ($own.port | int64 | toString) -}}
