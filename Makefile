@@ -52,7 +52,7 @@ test-slow: $(SET_UP)
 
 test-vllm: $(SET_UP) $(VLLM)
 	@$(BIN)/python -m storage.local.kafka_install
-	$(BIN)/python -m pytest tests/integration/vllm/test_vllm.py -k "not client_that_leaves" $(ARGS)
+	$(BIN)/python -m pytest tests/integration/vllm/test_vllm.py $(ARGS)
 	$(BIN)/python -m pytest tests/integration/vllm/test_vllm_embeddings.py $(ARGS)
 
 # An environment of its own: what vLLM pins and what Penstock needs do not go together.

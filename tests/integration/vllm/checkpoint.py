@@ -1,6 +1,6 @@
 """Writes a small Llama that knows nothing, for vLLM to serve: run as a program by the environment that has vLLM.
 
-python tests/integration/vllm/checkpoint.py FOLDER CONTEXT_TOKENS
+python tests/integration/vllm/checkpoint.py FOLDER CONTEXT_TOKENS [LAYERS WIDTH]
 """
 
 import sys
@@ -72,17 +72,17 @@ def speak_plainly(model: LlamaForCausalLM, words: PreTrainedTokenizerFast) -> No
         model.lm_head.weight[unread] = 0
 
 
-def write(folder: Path, context_tokens: int) -> None:
+def write(folder: Path, context_tokens: int, layers: int = 2, width: int = 128) -> None:
     words = tokenizer(context_tokens)
     torch.manual_seed(0)
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(words),
-            hidden_size=128,
-            intermediate_size=256,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=width // 32,
+            num_key_value_heads=width // 64,
             max_position_embeddings=context_tokens,
             bos_token_id=words.bos_token_id,
             eos_token_id=words.eos_token_id,
@@ -95,4 +95,4 @@ def write(folder: Path, context_tokens: int) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), int(sys.argv[2]))
+    write(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -19,6 +19,12 @@ ROOT: Final = Path(__file__).parents[3]
 PYTHON: Final = Path(os.environ.get("PENSTOCK_TEST_VLLM", ROOT / ".venv-vllm" / "bin" / "python"))
 """Of an environment that has vLLM, as `make test-vllm` makes one."""
 
+ONE_CORE: Final = ("taskset", "--cpu-list", str(min(os.sched_getaffinity(0))))
+"""Its processes wait for each other in busy loops. Let loose on two cores, they were seen to leave everything else
+without time for half a minute on end: Redis and Kafka's heartbeats went unanswered, and that a client had left was heard
+when its answer was nearly whole (2026-11). An engine on a GPU does not fight the platform for its cores.
+"""
+
 NAME: Final = "tiny"
 CONTEXT_TOKENS: Final = 32_768
 """Room for an answer that takes half a minute, so that a client can leave while it is given."""
@@ -35,15 +41,22 @@ SHARED: Final[tuple[str, ...]] = (
     # Single precision, for equal text however requests are batched; on a CPU the last is a share of memory.
     "--dtype", "float32", "--enforce-eager", "--gpu-memory-utilization", "0.3",
 )  # fmt: skip
+TOOL_PARSER: Final = "hermes"
+REASONING_PARSER: Final = "deepseek_v3"
+STEERED: Final[Mapping[str, Any]] = {
+    "override_generation_config": {"temperature": 0},
+    "reasoning_config": {"reasoning_start_str": "<think>", "reasoning_end_str": "</think>"},
+    # Left to itself, a model that knows nothing fills an object with white space for ever.
+    "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+}
+"""vLLM's own arguments that let such a model say what a test is about."""
+
 ARGUMENTS: Final[tuple[str, ...]] = (
     "--max-model-len", str(CONTEXT_TOKENS),
-    "--override-generation-config", json.dumps({"temperature": 0}),
-    "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
-    "--reasoning-parser", "deepseek_v3",
-    "--reasoning-config", json.dumps({"reasoning_start_str": "<think>", "reasoning_end_str": "</think>"}),
-    # Left to itself, a model that knows nothing fills an object with white space for ever.
-    "--structured-outputs-config", json.dumps({"backend": "xgrammar", "disable_any_whitespace": True}),
+    "--enable-auto-tool-choice", "--tool-call-parser", TOOL_PARSER,
+    "--reasoning-parser", REASONING_PARSER,
     "--enable-prompt-tokens-details",
+    *(word for name, value in STEERED.items() for word in (f"--{name.replace('_', '-')}", json.dumps(value))),
 )  # fmt: skip
 
 
@@ -74,14 +87,20 @@ class VLLM:
 
 
 @asynccontextmanager
-async def running_vllm(folder: Path) -> AsyncIterator[VLLM]:
-    """One server over a new checkpoint in `folder`, where its log stays."""
-    weights = folder / "checkpoint"
-    program = Path(__file__).with_name("checkpoint.py")
-    made = await asyncio.create_subprocess_exec(PYTHON, program, weights, str(CONTEXT_TOKENS))
-    assert await made.wait() == 0
+async def running_vllm(folder: Path, *size: int) -> AsyncIterator[VLLM]:
+    """One server over a new checkpoint in `folder`, where its log stays; `size` is as in `checkpoint`."""
+    weights = await checkpoint(folder, *size)
     async with serving(weights, ARGUMENTS, folder / "vllm.log") as engine:
         yield engine
+
+
+async def checkpoint(folder: Path, *size: int) -> Path:
+    """A new one in `folder`; `size` are its layers and their width, where those are not as small as can be."""
+    weights = folder / "checkpoint"
+    program = Path(__file__).with_name("checkpoint.py")
+    made = await asyncio.create_subprocess_exec(PYTHON, program, weights, *map(str, (CONTEXT_TOKENS, *size)))
+    assert await made.wait() == 0
+    return weights
 
 
 @asynccontextmanager
@@ -89,7 +108,7 @@ async def serving(weights: Path, arguments: Sequence[str], log: Path) -> AsyncIt
     """A server over a checkpoint that there is."""
     port = free_port()
     command = [str(PYTHON), "-m", "vllm.entrypoints.openai.api_server", "--model", str(weights), "--port", str(port)]
-    child = await Child.spawn("vllm", [*command, *SHARED, *arguments], log, env=ENVIRONMENT)
+    child = await Child.spawn("vllm", [*ONE_CORE, *command, *SHARED, *arguments], log, env=ENVIRONMENT)
     engine = VLLM(f"http://127.0.0.1:{port}")
     try:
         async with asyncio.timeout(START_S):

@@ -1,7 +1,8 @@
 """What is asked of a model, in words that no dialect has, and how vLLM itself is asked for it."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tests.integration.vllm.engine import VLLM
@@ -29,6 +30,17 @@ class Question:
     tool: bool = False
     answered: bool = False
     effort: str | None = None
+
+
+QUESTIONS: Final = {
+    "text": Question(),
+    "stop": Question(),
+    "cached": Question("Tell me what the weather is like in Oslo, and answer in a few words. " * 8),
+    "json_schema": Question(schema=True, max_tokens=100),
+    "tool": Question(tool=True, max_tokens=200),
+    "tool_result": Question(answered=True),
+    "reasoning": Question(effort="high"),
+}
 
 
 @dataclass
@@ -93,3 +105,36 @@ async def ask_directly(engine: VLLM, question: Question, **more: Any) -> Answer:
         cached_tokens=usage["prompt_tokens_details"]["cached_tokens"],
         output_tokens=usage["completion_tokens"],
     )
+
+
+async def steered(engine: VLLM, feature: str) -> tuple[Question, Answer]:
+    """The question of a feature, and vLLM's own answer to it, which shows what it is about."""
+    question = QUESTIONS[feature]
+    if feature == "stop":
+        said = (await ask_directly(engine, question)).text
+        question = replace(question, stop=said[len(said) // 2 :][:3])
+    direct = await ask_directly(engine, question)
+    assert shows(feature, direct), "the model was not steered to what this cell is about"
+    return question, direct
+
+
+def plain(answer: Answer) -> dict[str, Any]:
+    """The Messages dialect gives arguments as an object, so how they were spaced is lost."""
+    return {**vars(answer), "calls": [(name, json.loads(arguments)) for name, arguments in answer.calls]}
+
+
+def shows(feature: str, answer: Answer) -> bool:
+    """Whether vLLM's own answer has what a feature is about."""
+    match feature:
+        case "stop":
+            return answer.finish == "stop" and bool(answer.text)
+        case "cached":
+            return bool(answer.cached_tokens)
+        case "json_schema":
+            return set(json.loads(answer.text)) == {"city", "days"}
+        case "tool":
+            return [(name, set(json.loads(given))) for name, given in answer.calls] == [(TOOL, {"city", "days"})]
+        case "reasoning":
+            return bool(answer.reasoning)
+        case _:
+            return bool(answer.text)

@@ -1,32 +1,21 @@
 """Every door over a real vLLM, by each dialect that it speaks: what it says comes through, and what it counts."""
 
-import asyncio
-import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
 from tests.integration.vllm.doors import DOORS, anthropic_client, message_fields
 from tests.integration.vllm.engine import CONTEXT_TOKENS, VLLM
-from tests.integration.vllm.questions import TOOL, Answer, Question, ask_directly, chat_fields
+from tests.integration.vllm.leaving import leave
+from tests.integration.vllm.questions import QUESTIONS, Question, ask_directly, chat_fields, plain, steered
 from tests.matrix_doors import Site
-from tests.stack import Stack, until
+from tests.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ROWS: Final = ("by-chat", "by-responses", "by-messages")
 
-QUESTIONS: Final = {
-    "text": Question(),
-    "stop": Question(),
-    "cached": Question("Tell me what the weather is like in Oslo, and answer in a few words. " * 8),
-    "json_schema": Question(schema=True, max_tokens=100),
-    "tool": Question(tool=True, max_tokens=200),
-    "tool_result": Question(answered=True),
-    "reasoning": Question(effort="high"),
-}
 UNSPEAKABLE: Final = {("/v1/completions", feature) for feature in ("json_schema", "tool", "tool_result", "reasoning")}
 UNABLE: Final = {("by-responses", "stop")}
 """OpenAI's Responses takes no stop sequences, so its engine cannot be asked for any."""
@@ -46,36 +35,9 @@ def cells() -> Iterator[tuple[str, str, str]]:
 @pytest.mark.parametrize("cell", list(cells()), ids=" ".join)
 async def test_a_cell(engine: VLLM, site: Site, cell: tuple[str, str, str], stream: bool) -> None:
     door, row, feature = cell
-    question = QUESTIONS[feature]
-    if feature == "stop":
-        said = (await ask_directly(engine, question)).text
-        question = replace(question, stop=said[len(said) // 2 :][:3])
-    direct = await ask_directly(engine, question)
-    assert shows(feature, direct), "the model was not steered to what this cell is about"
+    question, direct = await steered(engine, feature)
     answer = await DOORS[door](site, row, question, stream)
     assert plain(answer) == plain(direct)
-
-
-def plain(answer: Answer) -> dict[str, Any]:
-    """The Messages dialect gives arguments as an object, so how they were spaced is lost."""
-    return {**vars(answer), "calls": [(name, json.loads(arguments)) for name, arguments in answer.calls]}
-
-
-def shows(feature: str, answer: Answer) -> bool:
-    """Whether vLLM's own answer has what a feature is about."""
-    match feature:
-        case "stop":
-            return answer.finish == "stop" and bool(answer.text)
-        case "cached":
-            return bool(answer.cached_tokens)
-        case "json_schema":
-            return set(json.loads(answer.text)) == {"city", "days"}
-        case "tool":
-            return [(name, set(json.loads(given))) for name, given in answer.calls] == [(TOOL, {"city", "days"})]
-        case "reasoning":
-            return bool(answer.reasoning)
-        case _:
-            return bool(answer.text)
 
 
 @WHOLE_OR_STREAM
@@ -181,25 +143,4 @@ async def test_a_budget_of_reasoning_is_kept_and_the_answer_follows(engine: VLLM
 async def test_a_client_that_leaves_frees_the_engine(
     engine: VLLM, stack: Stack, site: Site, row: str, stream: bool
 ) -> None:
-    """Long before it would have been done."""
-    most_tokens = CONTEXT_TOKENS - 100
-    before = await engine.metric("vllm:generation_tokens_total")
-    fields = {**chat_fields(Question(max_tokens=most_tokens)), "model": row, "stream": stream}
-    heard = asyncio.Event()
-
-    async def ask() -> None:
-        async with stack.client(site.secret) as http, http.stream("POST", "/v1/chat/completions", json=fields) as reply:
-            assert reply.status_code == 200
-            async for _ in reply.aiter_raw():
-                heard.set()
-
-    async def begun() -> bool:
-        return heard.is_set() if stream else await engine.metric("vllm:generation_tokens_total") > before
-
-    asking = asyncio.create_task(ask())
-    await until(begun, lambda holds: holds or asking.done())
-    asking.cancel()
-    await until(lambda: engine.metric("vllm:num_requests_running"), lambda running: running == 0)
-    assert await engine.metric("vllm:generation_tokens_total") - before < most_tokens
-    with pytest.raises(asyncio.CancelledError):
-        await asking
+    await leave(stack, site, row, engine.metric, stream=stream)
