@@ -126,6 +126,7 @@ class Replicas(Row):
     target_ongoing: int = Field(default=64, ge=1, description="Requests that one replica is meant to have")
     upscale_delay_s: float = Field(default=30, ge=0)
     downscale_delay_s: float = Field(default=600, ge=0)
+    surge: bool = Field(default=False, description="An update starts a new replica before it stops an old one")
 
     @model_validator(mode="after")
     def _bounds(self) -> "Replicas":

@@ -17,6 +17,8 @@ INGRESS: Final = "OpenAiIngress"
 
 INGRESS_ONGOING: Final = 100
 """Requests that one of Ray's ingress processes is meant to carry; at 50 tokens a second each, its one core is full."""
+RETRY_AFTER_S: Final = 1
+"""When whoever finds the queue full may come again; Ray's ingress leaves it out, vLLM answering directly has it."""
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -116,6 +118,9 @@ def _deployments(app: Application) -> list[dict[str, Any]]:
         "name": SERVER + app.name,
         "max_ongoing_requests": serving.max_ongoing,
         "max_queued_requests": serving.max_queued,
+        "backpressure_config": {"status_code": 503, "retry_after_s": RETRY_AFTER_S},
+        # Of what there is, rounded up: one replica.
+        "max_surge_percent": 1 if replicas.surge else 0,
         "graceful_shutdown_timeout_s": app.model.deadline_s,
         "autoscaling_config": {
             "min_replicas": replicas.min,

@@ -39,8 +39,14 @@ def faults(plan: Plan) -> list[str]:
     for entry in plan.pools:
         applications = plan.on(entry.row)
         # Of a pool with an impossible row nothing more can be said.
-        if not any(each.name in impossible for each in applications):
-            found += [f"{entry.where}: pool '{entry.row.name}': {why}" for why in _crowded(entry.row, applications)]
+        if any(each.name in impossible for each in applications):
+            continue
+        if crowded := list(_crowded(entry.row, applications)):
+            found += [f"{entry.where}: pool '{entry.row.name}': {why}" for why in crowded]
+            continue
+        found += [
+            _no_surge(each) for each in applications if each.serving.replicas.surge and not _may_surge(each, plan)
+        ]
     return found
 
 
@@ -54,8 +60,9 @@ def notes(plan: Plan) -> list[str]:
     ]
     found += [
         f"model '{each.model.id}': has one replica on one cluster: nothing serves it while an update loads a new one"
+        + ("; replicas.surge starts that one before" if _may_surge(each, plan) else "")
         for each in plan.applications
-        if each.serving.replicas.min == 1 and len(each.pool.clusters) == 1
+        if each.serving.replicas.min == 1 and len(each.pool.clusters) == 1 and not each.serving.replicas.surge
     ]
     found += [f"pool '{entry.row.name}': nothing runs on it" for entry in plan.pools if not plan.on(entry.row)]
     return found
@@ -82,6 +89,20 @@ def _faults_of(app: Application) -> Iterable[str]:
             f"{app.where.at('serving', 'replicas', bound)}: {name}: {serving.replicas.most} replicas of {needs} {kind} "
             f"do not fit on pool '{pool.name}', which has {_nodes(pool)}"
         )
+
+
+def _may_surge(app: Application, plan: Plan) -> bool:
+    """Whether the pool has room for one replica more beside the smallest numbers of all."""
+    groups = [size for each in plan.on(app.pool) for size in each.groups() * each.serving.replicas.min]
+    return _fits(app.pool, groups + app.groups())
+
+
+def _no_surge(app: Application) -> str:
+    where = app.where.at("serving", "replicas", "surge")
+    return (
+        f"{where}: model '{app.model.id}': surge needs room for one replica more, "
+        f"and pool '{app.pool.name}' has none beside its models' smallest numbers: an update would wait for ever"
+    )
 
 
 def _crowded(pool: Pool, applications: Sequence[Application]) -> Iterable[str]:

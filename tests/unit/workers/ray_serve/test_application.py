@@ -106,6 +106,14 @@ def test_an_answer_may_end_before_its_replica_does(tmp_path: Path) -> None:
     assert application["runtime_env"]["env_vars"]["RAY_SERVE_LLM_ROUTER_HTTP_TIMEOUT"] == "601"
 
 
+@pytest.mark.parametrize(("replicas", "percent"), [("{min: 1}", 0), ("{min: 1, surge: true}", 1)])
+def test_an_update_starts_the_new_replica_first_where_it_is_told_to(
+    tmp_path: Path, replicas: str, percent: int
+) -> None:
+    server = only(plan_of(tmp_path, f"replicas: {replicas}"))["deployments"][0]
+    assert server["max_surge_percent"] == percent
+
+
 def test_a_cpu_pool_has_cpu_bundles_and_counts_nothing_else(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "env: {VLLM_CPU_KVCACHE_SPACE: '1'}", pools=CPU_POOL)
     config = llm(plan)

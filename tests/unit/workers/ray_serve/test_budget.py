@@ -19,6 +19,7 @@ def said(folder: Path, *rows: str, pool: str = "") -> list[str]:
         (["replicas: {min: 1, max: 8}", "replicas: {min: 1, max: 8}"], ""),
         (["tensor_parallel: 8, replicas: {min: 0, max: 1}", "tensor_parallel: 8"], ""),
         (["tensor_parallel: 8, pipeline_parallel: 2"], "nodes: 2"),
+        (["tensor_parallel: 4, replicas: {surge: true}"], ""),
         (["tensor_parallel: 6", "tensor_parallel: 6", "tensor_parallel: 2"], "nodes: 2"),
     ],
 )
@@ -67,6 +68,14 @@ def test_what_fits_at_the_same_time_is_possible(tmp_path: Path, rows: list[str],
             ],
         ),
         (
+            ["tensor_parallel: 4, replicas: {surge: true}", "tensor_parallel: 2"],
+            "",
+            [
+                "rows.yaml:13: model 'm0': surge needs room for one replica more, and pool 'h100' has none beside its "
+                "models' smallest numbers: an update would wait for ever"
+            ],
+        ),
+        (
             ["tensor_parallel: 16", "tensor_parallel: 8, replicas: {min: 2}"],
             "",
             [
@@ -90,7 +99,8 @@ def test_the_budget_counts_the_least_and_the_most(tmp_path: Path) -> None:
     assert budget.left == 4
     assert notes(plan) == [
         "pool 'h100': its models may grow to 10 H100 and it has 8: whoever grows first has them",
-        "model 'm0': has one replica on one cluster: nothing serves it while an update loads a new one",
+        "model 'm0': has one replica on one cluster: nothing serves it while an update loads a new one; "
+        "replicas.surge starts that one before",
     ]
 
 
