@@ -21,8 +21,8 @@ PYTHON: Final = Path(os.environ.get("PENSTOCK_TEST_VLLM", ROOT / ".venv-vllm" / 
 
 ONE_CORE: Final = ("taskset", "--cpu-list", str(min(os.sched_getaffinity(0))))
 """Its processes wait for each other in busy loops. Let loose on two cores, they were seen to leave everything else
-without time for half a minute on end: Redis and Kafka's heartbeats went unanswered, and that a client had left was heard
-when its answer was nearly whole (2026-11). An engine on a GPU does not fight the platform for its cores.
+without time for half a minute on end: Redis and Kafka's heartbeats went unanswered, and that a client had left was
+heard when its answer was nearly whole (2026-11). An engine on a GPU does not fight the platform for its cores.
 """
 
 NAME: Final = "tiny"
