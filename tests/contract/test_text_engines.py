@@ -121,24 +121,29 @@ def chat(words: str = "Count to five.", **sampling: Any) -> Chat:
     return Chat((Message("user", (Text(words),)),), Sampling(temperature=0.0, **sampling))
 
 
-async def openai_compatible() -> AsyncIterator[Subject]:
+async def openai_compatible(**fields: Any) -> AsyncIterator[Subject]:
     async with Upstream() as upstream:
-        model = Model.model_validate(
-            {
-                "id": "m",
-                "engine": "openai_compatible",
-                "base_url": upstream.url,
-                "context_tokens": CONTEXT_TOKENS,
-                "max_output_tokens": 8000,
-            }
-        )
+        row = {"id": "m", "engine": "openai_compatible", "base_url": upstream.url, **fields}
+        if several := fields.get("replicas"):
+            row["replicas"] = [each.format(port=upstream.port) for each in several]
+        model = Model.model_validate({**row, "context_tokens": CONTEXT_TOKENS, "max_output_tokens": 8000})
         engine = build(model, {})
+        if isinstance(engine, Starts):
+            await engine.start()
 
         async def the_connection_has_ended() -> None:
             await upstream.asked[-1].gone.wait()
 
         yield Subject(engine, lambda case: upstream.script(UPSTREAM[case]), the_connection_has_ended)
         await engine.close()
+
+
+def vllm() -> AsyncIterator[Subject]:
+    return openai_compatible(engine="vllm")
+
+
+def several_addresses() -> AsyncIterator[Subject]:
+    return openai_compatible(engine="vllm", replicas=["http://localhost:{port}/v1"])
 
 
 async def anthropic() -> AsyncIterator[Subject]:
@@ -196,7 +201,10 @@ async def llama_cpp() -> AsyncIterator[Subject]:
     await engine.close()
 
 
-@pytest.fixture(params=[openai_compatible, openai_responses, anthropic, llama_cpp], ids=lambda kind: kind.__name__)
+KINDS: Final = [openai_compatible, vllm, several_addresses, openai_responses, anthropic, llama_cpp]
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     async for made in request.param():
         yield made
