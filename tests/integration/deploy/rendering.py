@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,14 +26,14 @@ class Refused(Exception):
     """Helm's own words."""
 
 
-def render(values: str, changes: Mapping[str, Any] | None = None) -> list[Resource]:
+def render(values: str, changes: Mapping[str, Any] | None = None, release: str = "penstock") -> list[Resource]:
     """Every resource, hooks among them, of a values file with `changes` on top. Raises Refused."""
-    printed = _helm("template", values, changes)
+    printed = _helm(["template", release], values, changes)
     return [document for document in yaml.safe_load_all(printed) if document]
 
 
 def lint(values: str) -> str:
-    return _helm("lint", values, None)
+    return _helm(["lint", "--strict"], values, None)
 
 
 def of_kind(resources: Iterable[Resource], *kinds: str) -> list[Resource]:
@@ -65,8 +65,8 @@ def generated() -> str:
     return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True, cwd=TOP).stdout
 
 
-def _helm(command: str, values: str, changes: Mapping[str, Any] | None) -> str:
-    words = [str(HELM), command, *(["penstock"] if command == "template" else ["--strict"]), str(CHART)]
+def _helm(command: Sequence[str], values: str, changes: Mapping[str, Any] | None) -> str:
+    words = [str(HELM), *command, str(CHART)]
     words += ["--kube-version", f"{KUBERNETES}.0", "--values", str(VALUES / f"{values}.yaml"), "--values", "-"]
     with TemporaryDirectory() as folder:
         if values == "gpu":

@@ -59,8 +59,10 @@ def test_only_who_asks_engines_comes_to_rays_pods() -> None:
     ]
     among, operator, asking = policy["ingress"]
     assert among == {"from": [{"podSelector": {"matchLabels": {"ray.io/is-ray-node": "yes"}}}]}
-    assert operator["ports"] == [{"protocol": "TCP", "port": 8265}]
-    assert {each["port"] for each in asking["ports"]} == {8000, 8080, 8091}
+    [head] = [each["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"] for each in services()]
+    ports = {port["name"]: port["containerPort"] for port in head["containers"][0]["ports"]}
+    assert {each["port"] for each in operator["ports"]} == {ports["dashboard"], ports["serve"]}
+    assert {each["port"] for each in asking["ports"]} == {ports["serve"], ports["metrics"], 8091}
     [who] = asking["from"]
     [named] = who["podSelector"]["matchExpressions"]
     assert set(named["values"]) == {"text-worker", "media-worker", "celery"}

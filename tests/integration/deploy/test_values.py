@@ -87,3 +87,10 @@ def test_files_are_read_in_the_order_of_their_names() -> None:
     pod = pods(render("minimal", {"catalog": {"files": {**files, "models.yaml": None}}}))["streams"]
     read = environment(containers(pod)[0])["PENSTOCK_CATALOG"]
     assert read == "/etc/penstock/catalog/a.yaml:/etc/penstock/catalog/b.yaml"
+
+
+def test_names_stay_within_what_kubernetes_takes() -> None:
+    """Of the longest release that Helm installs, and the longest pool that the values take."""
+    changes = {"workers": {"w" * 20: {"lanes": ["text.large"], "autoscaling": {"enabled": True}}}}
+    for each in render("minimal", changes, release="r" * 53):
+        assert len(each["metadata"]["name"]) <= 63
