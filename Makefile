@@ -8,7 +8,7 @@ VLLM := .venv-vllm/.set-up
 CLIENTS := .clients/.set-up
 HELM := .tools/helm
 
-.PHONY: help set-up demo up test test-slow test-vllm test-s3 test-deploy test-clients check bench bench-scale lock lock-image clean
+.PHONY: help set-up demo up test test-slow test-vllm test-s3 test-deploy test-clients cluster cluster-up check bench bench-scale lock lock-image clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,8 @@ help:
 	@echo "make test-s3       run the object storage's tests against a real SeaweedFS"
 	@echo "make test-deploy   build Helm, and hold the chart to the code and to Kubernetes' schemas; needs Go"
 	@echo "make test-clients  install Claude Code, and run the tests with it"
+	@echo "make cluster       run compose.yaml's topology without Docker, three Kafka nodes and all, and kill what it has"
+	@echo "make cluster-up    run it until Ctrl-C"
 	@echo "make check   ruff, mypy and the laws of the house"
 	@echo "make bench   how fast it is here"
 	@echo "make bench-scale   what a stream costs when parts have more processes"
@@ -53,7 +55,7 @@ test-slow: $(SET_UP)
 test-vllm: $(SET_UP) $(VLLM)
 	@$(BIN)/python -m storage.local.kafka_install
 	$(BIN)/python -m pytest tests/integration/vllm/test_vllm.py $(ARGS)
-	$(BIN)/python -m pytest tests/integration/vllm/test_vllm_embeddings.py $(ARGS)
+	$(BIN)/python -m pytest tests/integration/vllm/test_vllm_embeddings.py tests/integration/vllm/test_schemas.py $(ARGS)
 
 # An environment of its own: what vLLM pins and what Penstock needs do not go together.
 $(VLLM): requirements/vllm.lock | $(SET_UP)
@@ -81,6 +83,14 @@ $(CLIENTS): requirements/clients/package.json requirements/clients/package-lock.
 	npm ci --prefix .clients --ignore-scripts --no-audit --no-fund
 	@node .clients/node_modules/@anthropic-ai/claude-code/install.cjs
 	@touch $(CLIENTS)
+
+cluster: $(SET_UP)
+	@$(BIN)/python -m storage.local.kafka_install
+	$(BIN)/python -m pytest tests/integration/cluster $(ARGS)
+
+cluster-up: $(SET_UP)
+	@$(BIN)/python -m storage.local.kafka_install
+	@$(BIN)/python -m tests.integration.cluster
 
 check: $(SET_UP)
 	$(BIN)/ruff check
