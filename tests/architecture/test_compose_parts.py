@@ -12,6 +12,7 @@ from ingress.batches.settings import BatchSettings
 from ingress.log_door.settings import LogDoorSettings
 from ingress.settings import IngressSettings
 from penstock.topics import TopicSettings
+from storage.catalog import load_catalog
 from storage.local.ports import free_port
 from storage.observe.exposition import exposed
 from storage.settings import ObserveSettings, StorageSettings
@@ -136,3 +137,9 @@ def test_no_part_can_do_more_than_it_must() -> None:
         each = WRITTEN[name]
         allowed = {rule: each[rule] for rule in ("read_only", "cap_drop", "security_opt")}
         assert allowed == {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}, name
+
+
+def test_every_lane_of_the_catalogue_is_served() -> None:
+    catalog = load_catalog([ROOT / PARTS["dispatcher"].mounts["/etc/penstock/catalog.yaml"]])
+    words = [word for part in PARTS.values() for word in zip(part.command, part.command[1:], strict=False)]
+    assert {lane for flag, lane in words if flag == "--lane"} == set(catalog.lanes())
