@@ -1,4 +1,4 @@
-"""`python -m benchmarks` measures a stack; a word more: doors (embeddings, speech, log-door), `scale`, or `micro`."""
+"""`python -m benchmarks` measures a stack; or, with a word: embeddings, speech, log-door, scale, vllm, micro."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import uvloop
 
-from benchmarks import embeddings, log_door, scale, speech
+from benchmarks import embeddings, log_door, scale, speech, vllm
 from benchmarks.load import Target
 from benchmarks.micro.measure import measure
 from benchmarks.parts import PartGone
@@ -72,6 +72,9 @@ async def _measured(asked: argparse.Namespace) -> Outcome:
         case "scale":
             scaled = await scale.measure_scale(quick=asked.quick)
             return Outcome(scaled, scale.shown(scaled), scale.bounds(scaled))
+        case "vllm":
+            beside = await vllm.measure_vllm(quick=asked.quick)
+            return Outcome(beside, vllm.shown(beside), vllm.bounds(beside))
         case _:
             options = Options(QUICK if asked.quick else Sizes(), tuple(asked.gateway), asked.upstream_port)
             report = await run(options)
@@ -83,7 +86,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("stack", "embeddings", "speech", "log-door", "scale", "micro"),
+        choices=("stack", "embeddings", "speech", "log-door", "scale", "vllm", "micro"),
         default="stack",
         help="what to measure; default: stack",
     )
