@@ -180,3 +180,14 @@ def test_prometheus_reads_its_configuration(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{sum(1 for _ in rules())} rules found" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_alerts_call_when_they_should_and_only_then() -> None:
+    told = Path(__file__).with_name("alerts.yaml")
+    done = subprocess.run(["promtool", "test", "rules", str(told)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    tried = {
+        each["alertname"] for test in yaml.safe_load(told.read_text())["tests"] for each in test["alert_rule_test"]
+    }
+    assert tried <= {name for name, _ in rules()}
