@@ -44,7 +44,6 @@ SMALL: Final = {
     # Where a proxy of this machine's comes from, whatever address it is reached at.
     "PROXY_ADDRESS": "127.0.0.1",
     "LANE_PARTITIONS": "4",
-    "TEXT_LANES": "--lane text.default",
 }
 
 
@@ -108,12 +107,11 @@ class Cluster(Running):
         for name in names:
             await self._children.pop(name).wait()
 
-    async def stop(self, name: str) -> None:
+    async def stop(self, name: str) -> int:
+        """Tell it to end, and return its exit status: 0 if it ended in its own time."""
         child = self._children.pop(name)
-        if name == "postgres":
-            await stop_postgres(child)
-        else:
-            await child.stop(STOP_S)
+        await (stop_postgres(child) if name == "postgres" else child.stop(STOP_S))
+        return await child.wait()
 
     def freeze(self, name: str) -> None:
         """Let the service and its processes do nothing, as a machine would that swaps or a disk that hangs."""
@@ -154,6 +152,10 @@ class Cluster(Running):
         """What a part has logged."""
         file = self._site.folder / f"{name}.log"
         return file.read_text() if file.exists() else ""
+
+    async def log_count(self, name: str, event: str) -> int:
+        """How often a part has logged this event."""
+        return self.log(name).count(f'"event": "{event}"')
 
     async def _start_in_turn(self, name: str) -> None:
         service = self._told[name]

@@ -57,7 +57,11 @@ async def session_cluster(
     catalog = folder / "catalog.yaml"
     rows = [scripted_row(upstream.url), scripted_row(upstream.url, **WIDE), VIDEO, PICTURE]
     catalog.write_text(yaml.safe_dump({"builtin": False, "models": rows}))
-    served = {"MEDIA_LANES": lanes("image.embedded"), "LONG_LANES": lanes("video.embedded")}
+    served = {
+        "TEXT_LANES": lanes("text.default"),
+        "MEDIA_LANES": lanes("image.embedded"),
+        "LONG_LANES": lanes("video.embedded"),
+    }
     async with running_cluster(folder, kafka_program, catalog, **served) as running:
         yield running
 

@@ -39,6 +39,25 @@ async def test_a_video_lies_in_the_object_storage_and_its_signed_url_opens_it(
     assert (charge.event.end, charge.cost_microusd) == ("completed", 100_000)
 
 
+async def test_a_video_is_stored_when_the_object_storage_is_back(cluster: Cluster, key: NewKey, account: str) -> None:
+    await cluster.kill("seaweedfs")
+    async with cluster.client(key.secret, timeout_s=90) as http:
+        created = await http.post("/v1/videos", json={"model": "film", "prompt": "A boat at dusk"})
+        assert created.status_code == 202, created.text
+        video = f"/v1/videos/{created.json()['id']}"
+        await until(lambda: cluster.log_count("celery", "step_not_done"), lambda count: count > 0)
+        await cluster.start("seaweedfs")
+
+        async def seen() -> str:
+            status: str = (await http.get(video)).json()["status"]
+            return status
+
+        await until(seen, lambda status: status not in ("queued", "in_progress"), 60)
+        content = await http.get(f"{video}/content")
+    assert content.content[4:8] == b"ftyp"
+    assert [charge.cost_microusd for charge in await cluster.charges(account, 1)] == [100_000]
+
+
 async def test_a_picture_by_url(cluster: Cluster, key: NewKey) -> None:
     asked = {"model": "picture", "prompt": "A boat", "size": "256x256", "response_format": "url"}
     async with cluster.client(key.secret) as http, httpx2.AsyncClient(trust_env=False) as anybody:
