@@ -310,3 +310,25 @@ async def test_a_prompt_is_counted_by_one_of_them(pooled: Stack, key: NewKey, se
         response = await http.post("/v1/messages/count_tokens", json=fields)
     assert response.json() == {"input_tokens": 14}
     assert [asked.target for server in servers for asked in server.asked] == ["/tokenize"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_server_that_falls_silent_is_found_by_its_probes_and_stood_in_for(
+    pooled: Stack, key: NewKey, servers: list[Upstream], streamed: bool
+) -> None:
+    """Long before the row's twenty seconds for a first chunk are over."""
+    for server in servers:
+        server.mute = True
+    async with pooled.client(key.secret) as http:
+        asking = asyncio.create_task(ask(http, "pool", stream=streamed))
+        silent = await who_was_asked(servers)
+        for server in servers:
+            server.mute = server is silent
+        silent.health = 503
+        async with asyncio.timeout(15):
+            response = await asking
+    assert response.status_code == 200
+    assert "Hello" in response.text
+    assert sum(counts(servers)) == 2
+    (charge,) = await pooled.charges(key.key.account, 1)
+    assert charge.event.end == "completed"

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -50,17 +50,19 @@ class Probe:
 
 
 class Probes:
-    """Asks every address of a row, from `start` to `close`."""
+    """Asks every address of a row, from `start` to `close`; `on_out` is told of each whose probes fail."""
 
     def __init__(
         self,
         probed: Sequence[tuple[Replica[Any], Probe]],
+        on_out: Callable[[Replica[Any]], None],
         *,
         every_s: float = EVERY_S,
         again_s: float = AGAIN_S,
         limit_s: float = LIMIT_S,
     ) -> None:
         self._probed = probed
+        self._on_out = on_out
         self._every_s = every_s
         self._again_s = again_s
         self._limit_s = limit_s
@@ -95,6 +97,8 @@ class Probes:
         while True:
             well = await probe.well(self._http)
             replica.probed(well)
+            if replica.unwell:
+                self._on_out(replica)
             waited_s = 0.0
             while waited_s < self._every_s:
                 await asyncio.sleep(self._again_s)

@@ -9,6 +9,7 @@ from schemas.errors import EngineFailed, PenstockError
 from workers import metrics
 from workers.engine import EngineBusy
 from workers.replicas.breaker import Breaker, State
+from workers.replicas.waiting import Waiting
 
 Served = TypeVar("Served")
 Clock = Callable[[], float]
@@ -36,6 +37,7 @@ class Replica(Generic[Served]):
         self.served = served
         self.outstanding = 0
         self.work = 0.0
+        self.waiting = Waiting()
         self.last_failure = ""
         self.failed_at = 0.0
         self._model = model
@@ -66,6 +68,11 @@ class Replica(Generic[Served]):
     def triable(self) -> bool:
         """Whether it is out of order, and a request may find out if it still is."""
         return self._breaker.may_try(self._clock())
+
+    @property
+    def unwell(self) -> bool:
+        """Whether its probes fail."""
+        return self._breaker.unwell
 
     def probed(self, well: bool) -> None:
         was = self._breaker.state

@@ -38,12 +38,17 @@ class Replicated(Generic[Asks]):
     """
 
     def __init__(
-        self, model: str, replicas: Sequence[Replica[Engine[Asks, Delta]]], options: ReplicaOptions, probes: Probes
+        self,
+        model: str,
+        replicas: Sequence[Replica[Engine[Asks, Delta]]],
+        options: ReplicaOptions,
+        probes: Sequence[Probe] = (),
     ) -> None:
+        """Without `probes` only requests find out how the replicas are."""
         self.replicas = replicas
         self._model = model
         self._prefix_chars = options.prefix_chars
-        self._probes = probes
+        self._probes = Probes(list(zip(replicas, probes, strict=False)), self.let_go)
 
     async def start(self) -> None:
         await self._probes.start()
@@ -54,6 +59,12 @@ class Replicated(Generic[Asks]):
         try:
             with replica.turn(load.work):
                 async with aclosing(replica.served.generate(job_id, asked)) as batches:
+                    first = await replica.waiting.first(batches)
+                    if first is not None:
+                        begun = has_output(first)
+                        if begun:
+                            replica.begun()
+                        yield first
                     async for batch in batches:
                         if not begun and has_output(batch):
                             begun = True
@@ -68,6 +79,11 @@ class Replicated(Generic[Asks]):
         await self._probes.close()
         for replica in self.replicas:
             await replica.served.close()
+
+    def let_go(self, out: Replica[Any]) -> None:
+        """A replica's probes fail: who still waits for its first word is asked of another, if there is one."""
+        if any(replica.ready for replica in self.replicas):
+            out.waiting.let_go()
 
     def _chosen(self, asked: Asks) -> tuple[Replica[Engine[Asks, Delta]], Load]:
         load = load_of(asked, self._prefix_chars)
@@ -114,7 +130,7 @@ def replicated(
 ) -> Engine[Any, Any]:
     """The engine of a row with several addresses; `build` makes one of a row with one."""
     replicas = replicas_of(model, build, clock)
-    probes = Probes(list(zip(replicas, probes_of(model, options), strict=True)) if options.probe else [])
+    probes = probes_of(model, options)
     if all(isinstance(replica.served, CountsTokens) for replica in replicas):
         return ReplicatedText(model.id, replicas, options, probes)
     return Replicated(model.id, replicas, options, probes)
@@ -136,4 +152,5 @@ def names_of(model: Model) -> list[str]:
 
 
 def probes_of(model: Model, options: ReplicaOptions) -> list[Probe]:
-    return [Probe(URL(str(address)), options.health) for address in model.addresses]
+    """One for each address, or none."""
+    return [Probe(URL(str(address)), options.health) for address in model.addresses] if options.probe else []

@@ -1,5 +1,6 @@
 """Engines whose tries are written down, a clock that is wound by hand, and replicas of both."""
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -9,7 +10,6 @@ from schemas.chat import Chat, Message, Text
 from schemas.chunks import Delta, Finish, TextDelta
 from schemas.errors import PenstockError
 from workers.replicas.options import ReplicaOptions
-from workers.replicas.probe import Probes
 from workers.replicas.replica import Replica
 from workers.replicas.replicated import ReplicatedText
 
@@ -31,6 +31,7 @@ class Scripted:
     def __init__(self) -> None:
         self.failures: deque[tuple[int, Exception]] = deque()
         self.always: Exception | None = None
+        self.silent = False
         self.asked: list[str] = []
         self.counted = 0
         self.closed = 0
@@ -43,6 +44,8 @@ class Scripted:
         self.asked.append(job_id)
         after, failure = self._next()
         try:
+            if self.silent:
+                await asyncio.Event().wait()
             for batch in WHOLE if failure is None else WHOLE[:after]:
                 yield batch
             if failure is not None:
@@ -76,7 +79,7 @@ class Row:
             Replica("m", f"10.0.0.{number}:8000", engine, self.clock) for number, engine in enumerate(self.engines)
         ]
         options = ReplicaOptions(prefix_chars=prefix_chars)
-        self.engine = ReplicatedText("m", self.replicas, options, Probes([]))
+        self.engine = ReplicatedText("m", self.replicas, options)
 
     async def ask(self, chat: Chat = CHAT, job_id: str = "job") -> list[Sequence[Delta]]:
         async with aclosing(self.engine.generate(job_id, chat)) as batches:

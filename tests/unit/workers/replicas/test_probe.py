@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import aiohttp
 import pytest
@@ -99,12 +100,13 @@ async def test_who_does_not_answer_or_is_not_there_is_not_well(server: Server, h
 async def test_replicas_are_watched_from_start_to_close(server: Server) -> None:
     server.statuses = {"/app/health": 200}
     replica = Replica("m", "watched", None, time.monotonic)
-    probes = Probes([(replica, Probe(server.url, None))], every_s=0.04, again_s=0.02, limit_s=1)
+    out: list[Replica[Any]] = []
+    probes = Probes([(replica, Probe(server.url, None))], out.append, every_s=0.04, again_s=0.02, limit_s=1)
     await probes.start()
     await eventually(lambda: len(server.asked) >= 3)
-    assert replica.state == "closed"
+    assert (replica.state, out) == ("closed", [])
     await server.stop()
-    await eventually(lambda: replica.state == "open")
+    await eventually(lambda: replica.state == "open" and out)
     assert not replica.triable
     await server.start()
     await eventually(lambda: replica.triable)
@@ -113,6 +115,6 @@ async def test_replicas_are_watched_from_start_to_close(server: Server) -> None:
 
 
 async def test_nothing_is_opened_where_nothing_is_to_be_watched() -> None:
-    probes = Probes([])
+    probes = Probes([], lambda _: None)
     await probes.start()
     await probes.close()

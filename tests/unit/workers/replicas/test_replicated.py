@@ -282,6 +282,44 @@ async def test_a_deadline_gives_the_place_back_and_tells_nothing() -> None:
     assert [(replica.outstanding, replica.state) for replica in row.replicas] == [(0, "closed")] * 2
 
 
+async def silent_at_first(row: Row) -> asyncio.Task[list[Any]]:
+    """A request that waits for the first replica, which says nothing."""
+    row.engines[0].silent = True
+    while True:
+        asking = asyncio.create_task(retried(row))
+        await asyncio.sleep(0)
+        if row.replicas[0].outstanding:
+            return asking
+        await asking
+
+
+async def test_who_waits_for_a_host_that_is_gone_is_answered_by_another() -> None:
+    row = Row(2)
+    asking = await silent_at_first(row)
+    for _ in range(2):
+        row.replicas[0].probed(False)
+    row.engine.let_go(row.replicas[0])
+    async with asyncio.timeout(1):
+        assert await asking == list(WHOLE)
+    assert (row.asked[0], row.replicas[0].outstanding) == (1, 0)
+
+
+async def test_who_waits_waits_on_where_there_is_no_other() -> None:
+    row = Row(2)
+    asking = await silent_at_first(row)
+    for replica in reversed(row.replicas):
+        for _ in range(2):
+            replica.probed(False)
+    row.engine.let_go(row.replicas[0])
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert row.replicas[0].outstanding == 1
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert row.replicas[0].outstanding == 0
+
+
 async def test_what_comes_of_requests_is_counted_by_address() -> None:
     row = Row(1)
 
