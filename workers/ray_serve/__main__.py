@@ -18,6 +18,7 @@ from workers.ray_serve.deploy import DeployFailed, deploy
 from workers.ray_serve.documents import documents
 from workers.ray_serve.kuberay import Kubernetes, ray_service
 from workers.ray_serve.plan import ClusterPlan, Plan, make_plan
+from workers.ray_serve.sharing import disagreements
 from workers.ray_serve.table import show
 from workers.ray_serve.weights import missing_weights
 
@@ -61,7 +62,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 def checked_plan(files: Sequence[Path], *, weights: bool) -> Plan:
     """Raises CatalogError with all that makes the plan impossible."""
     plan = make_plan(read_catalog(files))
-    if found := [*faults(plan), *(missing_weights(plan) if weights else ())]:
+    if found := [*disagreements(plan), *faults(plan), *(missing_weights(plan) if weights else ())]:
         raise CatalogError(found)
     return plan
 

@@ -1,6 +1,6 @@
 """A plan as KubeRay's RayService, of KubeRay 1.6: applied with kubectl, it makes the cluster and deploys to it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,6 +8,9 @@ from schemas.serving_rows import Pool
 from workers.ray_serve.application import serve_config
 from workers.ray_serve.documents import document
 from workers.ray_serve.plan import ClusterPlan
+
+Environment = list[dict[str, Any]]
+"""As it stands in a container."""
 
 SERVE_PORT: Final = 8000
 METRICS_PORT: Final = 8080
@@ -31,6 +34,7 @@ def ray_service(plan: ClusterPlan, kubernetes: Kubernetes) -> dict[str, Any]:
     """A cluster with the pools as its groups of nodes. Its head runs no model."""
     config = serve_config(plan)
     config["http_options"] = {"host": "0.0.0.0", "port": SERVE_PORT}
+    environment = _environment(plan, kubernetes)
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
@@ -44,9 +48,9 @@ def ray_service(plan: ClusterPlan, kubernetes: Kubernetes) -> dict[str, Any]:
                 "authOptions": {"mode": "token", "secretName": kubernetes.token_secret},
                 "headGroupSpec": {
                     "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": "0"},
-                    "template": {"spec": _head(plan.pools, kubernetes)},
+                    "template": {"spec": _head(kubernetes, environment)},
                 },
-                "workerGroupSpecs": [_group(pool, kubernetes) for pool in plan.pools],
+                "workerGroupSpecs": [_group(pool, kubernetes, environment) for pool in plan.pools],
             },
         },
     }
@@ -56,13 +60,13 @@ def service_name(pools: Sequence[Pool]) -> str:
     return "-".join(["ray", *(pool.name for pool in pools)])
 
 
-def _head(pools: Sequence[Pool], kubernetes: Kubernetes) -> dict[str, Any]:
+def _head(kubernetes: Kubernetes, environment: Environment) -> dict[str, Any]:
     ports = [("gcs", 6379), ("dashboard", 8265), ("client", 10001), ("serve", SERVE_PORT), ("metrics", METRICS_PORT)]
-    direct = any(pool.direct_streaming for pool in pools)
-    return {"containers": [_container("ray-head", ports, kubernetes, HEAD, direct)], "securityContext": _security()}
+    container = _container("ray-head", ports, kubernetes, HEAD, environment)
+    return {"containers": [container], "securityContext": _security()}
 
 
-def _group(pool: Pool, kubernetes: Kubernetes) -> dict[str, Any]:
+def _group(pool: Pool, kubernetes: Kubernetes, environment: Environment) -> dict[str, Any]:
     resources: dict[str, Any] = {"cpu": pool.pod.cpu, "memory": pool.pod.memory}
     start: dict[str, str] = {}
     if pool.on_cpu:
@@ -72,7 +76,7 @@ def _group(pool: Pool, kubernetes: Kubernetes) -> dict[str, Any]:
         start["num-gpus"] = str(pool.accelerators_per_node)
     if pool.accelerator in SPLIT:
         start["resources"] = f"'{{\"accelerator_type:{pool.accelerator}\": 1}}'"
-    container = _container("ray-worker", [("metrics", METRICS_PORT)], kubernetes, resources, pool.direct_streaming)
+    container = _container("ray-worker", [("metrics", METRICS_PORT)], kubernetes, resources, environment)
     container["volumeMounts"] = [{"name": "shared-memory", "mountPath": "/dev/shm"}]
     volumes: list[dict[str, Any]] = [
         {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": pool.pod.shared_memory}}
@@ -105,26 +109,33 @@ def _security() -> dict[str, Any]:
 
 
 def _container(
-    name: str, ports: Sequence[tuple[str, int]], kubernetes: Kubernetes, resources: dict[str, Any], direct: bool
+    name: str,
+    ports: Sequence[tuple[str, int]],
+    kubernetes: Kubernetes,
+    resources: Mapping[str, Any],
+    environment: Environment,
 ) -> dict[str, Any]:
     return {
         "name": name,
         "image": kubernetes.image,
         "ports": [{"name": called, "containerPort": port} for called, port in ports],
-        "env": _environment(kubernetes, direct=direct),
+        "env": list(environment),
         "resources": {"requests": dict(resources), "limits": dict(resources)},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
 
 
-def _environment(kubernetes: Kubernetes, *, direct: bool) -> list[dict[str, Any]]:
+def _environment(plan: ClusterPlan, kubernetes: Kubernetes) -> Environment:
     said = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
         # The gate reads what vLLM counts from Ray's nodes, which would tell it every ten seconds.
         "RAY_metrics_report_interval_ms": "1000",
     }
-    if direct:
+    if any(pool.direct_streaming for pool in plan.pools):
         said |= {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING": "1"}
+        if any(app.serving.lora is not None for app in plan.applications):
+            # Which adapter is asked for stands in the body.
+            said["RAY_SERVE_INGRESS_REQUEST_ROUTER_FORWARD_BODY"] = "1"
     hub = {"secretKeyRef": {"name": kubernetes.hub_secret, "key": "token", "optional": True}}
     return [*({"name": name, "value": value} for name, value in said.items()), {"name": "HF_TOKEN", "valueFrom": hub}]

@@ -71,6 +71,14 @@ def test_the_size_of_an_a100_is_said(tmp_path: Path) -> None:
     assert group["rayStartParams"]["resources"] == "'{\"accelerator_type:A100-80G\": 1}'"
 
 
+def test_with_direct_streaming_an_adapter_is_read_from_the_body(tmp_path: Path) -> None:
+    name = "RAY_SERVE_INGRESS_REQUEST_ROUTER_FORWARD_BODY"
+    for row, wanted in (("lora: {path: 's3://b/a'}", True), ("", False)):
+        group = worker(service(tmp_path, row, pool="direct_streaming: true"))
+        (container,) = group["template"]["spec"]["containers"]
+        assert (name in {each["name"] for each in container["env"]}) is wanted
+
+
 def test_direct_streaming_is_the_whole_clusters(tmp_path: Path) -> None:
     cluster = service(tmp_path, "", pool="direct_streaming: true")["spec"]["rayClusterConfig"]
     for pod in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
