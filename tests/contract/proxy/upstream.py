@@ -22,13 +22,14 @@ class Upstream:
 
     name: str
     port: int = field(default_factory=free_port)
+    host: str = "127.0.0.1"
     healthy: bool = True
     asked: list[Asked] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -57,7 +58,7 @@ class Upstream:
 
 @asynccontextmanager
 async def running(upstream: Upstream) -> AsyncIterator[Upstream]:
-    server = await asyncio.start_server(upstream.answer, "127.0.0.1", upstream.port)
+    server = await asyncio.start_server(upstream.answer, upstream.host, upstream.port)
     async with server:
         yield upstream
 
