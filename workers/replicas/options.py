@@ -32,7 +32,7 @@ class ReplicaOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def without_replicas(model: Model) -> tuple[Model, ReplicaOptions]:
     """The row as its engine is to read it, and what it says for several of them. Raises SetupError."""
     said: dict[str, Any] = dict(model.engine_options)
-    if NAME not in said:
+    if NAME not in said or not model.addresses:
         return model, ReplicaOptions()
     try:
         options = msgspec.convert(said.pop(NAME), ReplicaOptions)
