@@ -7,6 +7,7 @@ Beside `/v1` stand `/metrics` and `/health`, and `/counts` for whoever measures.
 
 import asyncio
 import sys
+import time
 from collections import deque
 from contextlib import suppress
 from typing import Final, cast
@@ -50,13 +51,17 @@ vllm:generation_tokens_total{{engine="0",model_name="{model}"}} {generated:.1f}
 
 
 class Counts(msgspec.Struct):
-    """What the engine has seen since it was asked last; `most_waiting` at one time, `finished` to their end."""
+    """What the engine has seen since it was asked last; `most_waiting` at one time, `finished` to their end.
+
+    `seated_s` is for how long its seats were taken, each by itself.
+    """
 
     asked: int = 0
     finished: int = 0
     refused: int = 0
     most_running: int = 0
     most_waiting: int = 0
+    seated_s: float = 0.0
 
 
 class Engine:
@@ -70,6 +75,7 @@ class Engine:
         self.counts = Counts()
         self._most_waiting = most_waiting
         self._running = 0
+        self._counted_at = time.perf_counter()
         self._line: deque[asyncio.Future[None]] = deque()
         self._prompts = 0
         self._tokens = 0
@@ -88,7 +94,7 @@ class Engine:
 
     async def sit(self) -> None:
         if self._running < self.seats:
-            self._running += 1
+            self._seat(1)
         else:
             mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._line.append(mine)
@@ -106,12 +112,24 @@ class Engine:
         self.counts.most_running = max(self.counts.most_running, self._running)
 
     def leave(self) -> None:
-        self._running -= 1
+        self._seat(-1)
         while self._line and self._running < self.seats:
             first = self._line.popleft()
             if not first.done():
-                self._running += 1
+                self._seat(1)
                 first.set_result(None)
+
+    def counted(self) -> Counts:
+        """The counts, which begin anew."""
+        self._seat(0)
+        counts, self.counts = self.counts, Counts()
+        return counts
+
+    def _seat(self, more: int) -> None:
+        now = time.perf_counter()
+        self.counts.seated_s += self._running * (now - self._counted_at)
+        self._counted_at = now
+        self._running += more
 
     async def token(self) -> None:
         await asyncio.sleep(self.pace_s)
@@ -174,8 +192,7 @@ class _Connection(asyncio.Protocol):
 
     def _told(self) -> bytes:
         if self._url == b"/counts":
-            counts, self._engine.counts = self._engine.counts, Counts()
-            return whole(counts)
+            return whole(self._engine.counted())
         found = self._url == b"/health" or (self._url == b"/metrics" and self._engine.tells)
         text = self._engine.metrics().encode() if self._url == b"/metrics" and found else b""
         head = f"HTTP/1.1 {200 if found else 404} Told\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"

@@ -83,8 +83,12 @@ class LaneBoard:
         self._sent: Counter[str] = Counter()
 
     def sent(self, lane: str) -> None:
-        """A job goes into the lane."""
+        """A job is about to go into the lane."""
         self._sent[lane] += 1
+
+    def withdrawn(self, lane: str) -> None:
+        """It does not after all."""
+        self._sent[lane] -= 1
 
     def heard(self, payload: bytes) -> None:
         try:

@@ -21,7 +21,9 @@ class IngressSettings(BaseSettings):
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest request body; above it, 413")
     max_open_requests: int = Field(4096, ge=1, description="Requests that may be under way in this process")
     max_waiting_per_lane: int = Field(1024, ge=1, description="Jobs of one lane that may wait for their first chunk")
-    max_queue_wait_s: float = Field(60, gt=0, description="Expected wait in a lane above which requests are shed")
+    max_queue_wait_s: float = Field(
+        60, gt=0, description="Longest wait in a lane; shed at the door when half of it is expected"
+    )
     unserved_s: float = Field(30, gt=0, description="How long no worker may report on a lane until its jobs are shed")
     default_requests_per_min: int = Field(60_000, ge=0, description="Limit of accounts without their own; 0: none")
     default_tokens_per_min: int = Field(60_000_000, ge=0, description="Likewise, tokens")

@@ -38,6 +38,10 @@ from storage.observe.tracing import TRACEPARENT
 BODY_KEPT_MS: Final = 60_000
 """How long a body that is not deleted with its job outlives the job's deadline: clocks of two machines differ."""
 
+EXPECTED_SHARE: Final = 0.5
+"""Of the longest wait, what may be expected: one worker's part of a lane may wait for twice as long as another's, and
+whoever is shed after all of it would rather have been at once."""
+
 RECORD_LIMIT_BYTES: Final = 64 * 1024
 """A long job's record is read at every look at it, so what makes it larger lies elsewhere."""
 
@@ -222,7 +226,7 @@ class Submitter:
         if self._open.total() >= self._settings.max_open_requests:
             raise Overloaded("This ingress has no room for another request.", retry_after_s=1)
         state = self._lanes.state(model.lane)
-        budget_s = min(model.deadline_s, self._settings.max_queue_wait_s)
+        budget_s = min(model.deadline_s, EXPECTED_SHARE * self._settings.max_queue_wait_s)
         overloaded = shed(model.lane, state, budget_s, self._settings.unserved_s)
         if overloaded := overloaded or shed_full(model.lane, state, model.id):
             raise overloaded
@@ -269,8 +273,15 @@ class Submitter:
             raise
 
     async def _admit(self, job: Job, scopes: tuple[Scope, ...], tokens: int, lease_ms: int) -> dict[str, str]:
-        verdict = await self._reserve(job, scopes, tokens, lease_ms)
+        # At once: of a hundred that come together, none is in the log before the last has been let in.
+        self._lanes.sent(job.lane)
+        try:
+            verdict = await self._reserve(job, scopes, tokens, lease_ms)
+        except BaseException:
+            self._lanes.withdrawn(job.lane)
+            raise
         if (refused := limit_rules.refusal(verdict, tokens)) is not None:
+            self._lanes.withdrawn(job.lane)
             raise refused
         return limit_rules.headers(verdict.standings)
 
@@ -283,7 +294,6 @@ class Submitter:
         headers: list[Header] = [("job_id", job.id.encode()), ("reply_to", job.reply_to.encode())]
         if traceparent is not None:
             headers.append((TRACEPARENT, traceparent.encode()))
-        self._lanes.sent(job.lane)
         return await self._producer.send(lane_topic(job.lane), value, headers=headers)
 
     async def _envelope(self, job: Job, most_bytes: int = MESSAGE_LIMIT_BYTES) -> tuple[bytes, Stored | None]:

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeEr
 
 from schemas.errors import BodyTooLarge, PenstockError, Undecidable
 from storage.kafka_security import Kafka, kafka_options
+from storage.partitioning import Evenly
 
 MESSAGE_LIMIT_BYTES: Final = 900 * 1024
 """Kafka's own limit is 1 MiB with the record's overhead; a larger body goes by claim check."""
@@ -123,6 +124,7 @@ class LogProducer:
             acks="all",
             enable_idempotence=True,
             linger_ms=self._linger_ms,
+            partitioner=Evenly(),
             max_batch_size=BATCH_BYTES,
             max_request_size=1_048_576,
             request_timeout_ms=int(PUBLISH_TIMEOUT_S * 1000),

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +31,7 @@ MAX_POLL_S: Final = 300.0
 
 ASSIGNMENT_TIMEOUT_S: Final = 30.0
 LAG_TIMEOUT_S: Final = 1.0
+"""Beyond what a fetch may wait: a broker answers the requests of one connection in turn."""
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class LaneConsumer:
         fetch_wait_ms: int = FETCH_WAIT_MS,
     ) -> None:
         self._topic = topic
+        self._fetch_wait_s = fetch_wait_ms / 1000
         self._offsets: dict[TopicPartition, Offsets] = {}
         self._kept: list[Taken] = []
         self._consumer = AIOKafkaConsumer(
@@ -146,7 +148,7 @@ class LaneConsumer:
         if not partitions:
             return 0
         try:
-            async with asyncio.timeout(LAG_TIMEOUT_S):
+            async with asyncio.timeout(self._fetch_wait_s + LAG_TIMEOUT_S):
                 ends = await self._consumer.end_offsets(list(partitions))
                 return sum([max(0, end - await self._consumer.position(p)) for p, end in ends.items()])
         except (KafkaError, TimeoutError) as failure:
@@ -157,7 +159,15 @@ class LaneConsumer:
             batches = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=most)
         except KafkaError as failure:
             raise Undecidable(f"The lane {self._topic} cannot be consumed: {failure!r}") from failure
+        self._come_last(batches)
         return [self._taken(partition, record) for partition, records in batches.items() for record in records]
+
+    def _come_last(self, partitions: Iterable[TopicPartition]) -> None:
+        """Others are taken from next: aiokafka gives all it has fetched of one partition before any of the next."""
+        fetched = self._consumer._fetcher._records
+        for partition in partitions:
+            if (left := fetched.pop(partition, None)) is not None:
+                fetched[partition] = left
 
     def _taken(self, partition: TopicPartition, record: "ConsumerRecord[bytes | None, bytes | None]") -> Taken:
         self._offsets.setdefault(partition, Offsets()).take(record.offset)

@@ -13,6 +13,9 @@ from storage.replies import is_reply_channel
 from workers.engine import EngineBusy
 from workers.estimate import estimated_input_tokens, units_of
 
+LANES_SHARE: Final = 0.9
+"""Of the longest wait, what a job may spend in its lane; the rest is for the line inside its engine."""
+
 MOST_ATTEMPTS: Final = 3
 """A job that has ended this many workers is taken for the reason they died."""
 
@@ -31,7 +34,7 @@ def admit(job: Job, claimed: Claimed, now_ms: int, patience_s: float = math.inf)
     """None lets the job run.
 
     A stream whose client has read output of an earlier attempt is not started over; what was sent is charged, and
-    the input it took. A job that somebody waits for with an open request, and that has waited in the lane for more than
+    the input it took. A job that somebody waits for with an open request, and that has spent in the lane what it may of
     `patience_s`, is shed: the door let in more than there was room for. One that another worker has begun is not.
     """
     if claimed.sent_tokens is not None:
@@ -45,7 +48,7 @@ def admit(job: Job, claimed: Claimed, now_ms: int, patience_s: float = math.inf)
         tries = f"{MOST_ATTEMPTS} workers were lost while they ran this request."
         return Refusal("failed", WorkerLost(f"{tries} It will not be tried again."), poison=True)
     waited_s = (now_ms - job.accepted_at_ms) / 1000
-    if waited_s > patience_s and claimed.attempt == 1 and is_reply_channel(job.reply_to):
+    if waited_s > LANES_SHARE * patience_s and claimed.attempt == 1 and is_reply_channel(job.reply_to):
         full = f"The lane {job.lane} is full: the request has waited for {waited_s:.0f} s. Try again later."
         return Refusal("failed", Overloaded(full, retry_after_s=max(1.0, waited_s - patience_s)))
     return None

@@ -13,7 +13,7 @@ from storage.line import Line
 from workers import metrics
 
 SMOOTHING: Final = 0.1
-"""Of the last second's in the rate: the ten before it tell as much."""
+"""The last second's part in a rate: a few jobs that happen to end together are not to look like a fast lane."""
 
 log = logging.getLogger(__name__)
 
@@ -43,39 +43,53 @@ class Reported(Protocol):
 
 
 class Rate:
-    """How many jobs a lane ends in a second once all its slots are taken: what one slot ends, by so many.
+    """How many jobs a lane ends in a second once all its slots are taken.
 
-    What is told of a lane that is half idle, or whose slots have just become fewer, is true of it when it is full.
+    That is what one slot ends, by so many, which is true of a lane that is half idle too; or what has ended, if that is
+    more: where slots were taken away that only waited inside an engine, each of the others ends more than it did.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, began_s: float) -> None:
         self._ended = 0.0
         self._held_s = 0.0
-        self._before = (0, 0.0)
+        self._busy_s = 0.0
+        self._before = (began_s, 0, 0.0)
 
-    def per_s(self, ended: int, held_s: float, slots: int) -> float:
-        """`ended` and `held_s` are counted from the beginning; 0 where nothing has ended yet."""
-        ended_before, held_s_before = self._before
-        self._before = (ended, held_s)
+    def per_s(self, at_s: float, ended: int, held_s: float, slots: int) -> float:
+        """`ended` and `held_s` are counted from the beginning until `at_s`; 0 where nothing has ended yet."""
+        at_s_before, ended_before, held_s_before = self._before
+        self._before = (at_s, ended, held_s)
         if held_s > held_s_before:
             # A lane at rest says nothing new.
             self._ended = (1 - SMOOTHING) * self._ended + ended - ended_before
             self._held_s = (1 - SMOOTHING) * self._held_s + held_s - held_s_before
-        return slots * self._ended / self._held_s if self._held_s else 0.0
+            self._busy_s = (1 - SMOOTHING) * self._busy_s + at_s - at_s_before
+        full_s = min(self._busy_s, self._held_s / slots)
+        return self._ended / full_s if full_s else 0.0
 
 
 async def report(line: Line, worker: str, lanes: Sequence[Reported]) -> None:
     """Publishes one LaneReport a lane, for ever; one that cannot be sent is left out."""
-    rates = {lane.lane: Rate() for lane in lanes}
-    while True:
+    # Each by itself: a broker may take a second to tell one lane's lag, and another lane fills meanwhile.
+    async with asyncio.TaskGroup() as group:
         for lane in lanes:
-            await _publish(line, worker, lane, rates[lane.lane].per_s(lane.ended, lane.held_s, lane.slots))
-        await asyncio.sleep(REPORT_S)
+            group.create_task(_report(line, worker, lane))
 
 
-async def _publish(line: Line, worker: str, lane: Reported, ended_per_s: float) -> None:
+async def _report(line: Line, worker: str, lane: Reported) -> None:
+    loop = asyncio.get_running_loop()
+    next_s = loop.time()
+    rate = Rate(next_s)
+    while True:
+        await _publish(line, worker, lane, rate)
+        next_s = max(next_s + REPORT_S, loop.time())
+        await asyncio.sleep(next_s - loop.time())
+
+
+async def _publish(line: Line, worker: str, lane: Reported, rate: Rate) -> None:
     try:
         lag = await lane.lag()
+        ended_per_s = rate.per_s(asyncio.get_running_loop().time(), lane.ended, lane.held_s, lane.slots)
         metrics.LAG.labels(lane.lane).set(lag)
         metrics.SLOTS.labels(lane.lane).set(lane.slots)
         message = LaneReport(lane.lane, worker, lane.slots, lane.running, lag, ended_per_s, lane.full_models)

@@ -18,7 +18,7 @@ class WorkerSettings(BaseSettings):
     )
     slots: int = Field(128, ge=1, description="Jobs that may run at once on a lane whose engines set no bound")
     max_queue_wait_s: float = Field(
-        60, gt=0, description="Wait in a lane after which a job that somebody waits for is not run any more, but shed"
+        60, gt=0, description="Longest wait in a lane; a job that somebody waits for is shed when it is nearly over"
     )
     batch_share: float = Field(
         0.5, ge=0, le=1, description="Share of a lane's slots that its batches may hold of what is left free; 0: none"

@@ -123,8 +123,10 @@ class Slots:
         self.count = count
         self.returned = returned or asyncio.Event()
         """Set whenever one may have become free."""
+        self.most_held = 0
+        """The most that were held at once since somebody set it back."""
         self.pressed = asyncio.Event()
-        """Set when the last one is taken."""
+        """Set when half of them are taken."""
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._held = Held()
 
@@ -174,7 +176,8 @@ class Slots:
 
     def _take(self) -> None:
         self._held.add(1)
-        if self.held >= self.count:
+        self.most_held = max(self.most_held, self.held)
+        if 2 * self.held >= self.count:
             self.pressed.set()
 
     def _hand_on(self) -> None:

@@ -13,7 +13,7 @@ from workers.slots import Slots
 LOOK_S: Final = 0.75
 DOUBLING_LOOK_S: Final = 0.25
 """Between two looks, give or take a half by chance: workers that looked in step would always act on the same ones'
-growth. vLLM takes some milliseconds to write its page, so it is asked only while the slots it has do not suffice.
+growth. vLLM takes some milliseconds to write its page, so it is asked only while much of what it is given is used.
 """
 
 LEAST_S: Final = 0.1
@@ -57,8 +57,8 @@ class Following:
         self._slots.pressed.set()
 
     async def run(self) -> None:
-        """Looks whenever the slots do not suffice, and rests when they do, for ever."""
-        await self._look(used_up=False)
+        """Looks while half of the slots are taken, for ever: a worker that has enough may hold what another lacks."""
+        await self._look()
         while True:
             try:
                 async with asyncio.timeout(IDLE_S):
@@ -67,19 +67,20 @@ class Following:
                 self._resize(self._limit.rest(self._slots.held))
                 continue
             self._slots.pressed.clear()
-            await self._look(used_up=True)
-            if self._slots.taken:
-                self._slots.pressed.set()
+            await self._look()
             await self._pause()
+            if 2 * self._slots.held >= self._slots.count:
+                self._slots.pressed.set()
 
     async def close(self) -> None:
         await self._looks.close()
 
-    async def _look(self, *, used_up: bool) -> None:
+    async def _look(self) -> None:
         self._turned_away.clear()
         reading = await self._looks.look()
         now = asyncio.get_running_loop().time()
-        held, refused = self._slots.held, self._refused
+        slots, held, refused = self._slots, self._slots.held, self._refused
+        used_up, slots.most_held = slots.most_held >= slots.count, held
         if reading is not None:
             self._light(now)
             self._shown_waiting.set(reading.waiting)

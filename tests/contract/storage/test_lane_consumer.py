@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -246,3 +247,13 @@ async def test_a_header_without_a_value_is_an_empty_one(kafka: str, topic: str, 
     async with consuming(topic, "a") as consumer:
         (taken,) = await take(consumer, 1)
         assert (taken.value, list(taken.headers)) == (b"", [("job_id", b""), ("é", b"\xff")])
+
+
+async def test_no_partition_waits_until_another_is_empty(
+    wide_topic: str, producer: LogProducer, consuming: Opening
+) -> None:
+    await asyncio.gather(*[producer.publish(wide_topic, str(number).encode()) for number in range(400)])
+    async with consuming(wide_topic, None) as consumer:
+        await eventually(lambda: len(consumer._consumer._fetcher._records) == 4)
+        found = [taken for _ in range(40) for taken in await take(consumer, 1)]
+    assert Counter(taken.partition.partition for taken in found) == {0: 10, 1: 10, 2: 10, 3: 10}

@@ -104,6 +104,8 @@ def test_what_this_process_put_into_a_lane_since_the_last_report_waits_there_too
     for _ in range(9):
         board.sent("text.default")
     board.sent("text.other")
+    board.sent("text.default")
+    board.withdrawn("text.default")
     assert board.state("text.default").lag == 10 + 9 - 4, "four have ended meanwhile"
     board.heard(payload("a", slots=4, running=4, lag=14, ended_per_s=8.0))
     assert board.state("text.default").lag == 14

@@ -60,12 +60,12 @@ async def test_slots_follow_what_the_engine_tells_as_long_as_they_do_not_suffice
         await eventually(lambda: told.looks == 1)
         await asyncio.sleep(0.1)
         assert told.looks == 1, "an engine with room to spare is not asked how it stands"
-        told.reading = Reading(16, 0, tokens=1)
+        told.reading = Reading(FIRST, 0, tokens=1)
         held = [await hold(slots, never, 10) for _ in range(FIRST)]
         await eventually(lambda: slots.count == 2 * FIRST)
         held += [await hold(slots, never, 10) for _ in range(FIRST)]
-        told.reading = Reading(20, 12, tokens=2)
-        await eventually(lambda: slots.count == 20)
+        told.reading = Reading(10, 6, tokens=2)
+        await eventually(lambda: slots.count == 10)
         for slot in held:
             slot.give_back()
 
@@ -88,7 +88,7 @@ async def test_an_engine_that_tells_nothing_has_the_fixed_bound_and_that_is_said
 
 
 async def test_signals_that_are_gone_for_a_moment_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Told(Reading(16, 16, tokens=1))
+    told = Told(Reading(FIRST, FIRST, tokens=1))
     async with followed(told) as (slots, _):
         held = [await hold(slots, never, 10) for _ in range(FIRST)]
         await eventually(lambda: slots.count == FIRST // 2)
@@ -118,9 +118,20 @@ async def test_after_a_rest_a_burst_finds_out_anew_how_much_fits(monkeypatch: py
     monkeypatch.setattr(following, "IDLE_S", 0.05)
     async with followed(told) as (slots, _):
         await eventually(lambda: told.looks == 1)
-        told.reading = Reading(16, 0, tokens=1)
+        told.reading = Reading(FIRST, 0, tokens=1)
         held = [await hold(slots, never, 10) for _ in range(FIRST)]
         await eventually(lambda: slots.count == 2 * FIRST)
         for slot in held:
             slot.give_back()
         await eventually(lambda: slots.count == FIRST)
+
+
+async def test_a_worker_that_has_enough_gives_up_what_others_lack() -> None:
+    told = Told(Reading(0, 0))
+    async with followed(told) as (slots, _):
+        await eventually(lambda: told.looks == 1)
+        held = [await hold(slots, never, 10) for _ in range(FIRST // 2)]
+        told.reading = Reading(FIRST, FIRST, tokens=1)
+        await eventually(lambda: slots.count == FIRST // 4)
+        for slot in held:
+            slot.give_back()

@@ -146,7 +146,8 @@ def test_gauges_that_are_told_every_ten_seconds_only_slow_it_down() -> None:
 
 def test_a_burst_is_doubled_for_and_only_as_long_as_nothing_waits() -> None:
     limit = Limit(MOST)
-    assert limit.count == FIRST
+    assert limit.count == FIRST == 8
+    assert limit.look(Reading(8, 0, tokens=0), 8, used_up=True) == 16
     assert limit.look(Reading(16, 0, tokens=1), 16, used_up=True) == 32
     assert limit.look(Reading(32, 0, tokens=2), 32, used_up=True) == 64
     assert limit.look(Reading(40, 24, tokens=3), 64, used_up=True) == 40
@@ -160,31 +161,31 @@ def test_a_limit_that_is_not_reached_does_not_grow() -> None:
 
 def test_what_others_have_too_much_is_theirs_to_give_up_in_proportion() -> None:
     limit = Limit(MOST)
-    assert limit.look(Reading(20, 20, tokens=1), 10, used_up=True) == 5
+    assert limit.look(Reading(20, 20, tokens=1), 8, used_up=True) == 4
 
 
 def test_a_cut_is_not_made_again_before_its_jobs_have_ended() -> None:
     limit = Limit(MOST)
-    assert limit.look(Reading(8, 8, tokens=1), 16, used_up=True) == 8
-    assert limit.look(Reading(8, 7, tokens=2), 15, used_up=True) == 8
-    assert limit.look(Reading(8, 4, tokens=3), 12, used_up=True) == 8
+    assert limit.look(Reading(4, 4, tokens=1), 8, used_up=True) == 4
+    assert limit.look(Reading(4, 3, tokens=2), 7, used_up=True) == 4
+    assert limit.look(Reading(4, 2, tokens=3), 6, used_up=True) == 4
 
 
 def test_the_same_reading_told_twice_is_no_news() -> None:
     limit = Limit(MOST)
-    told = Reading(16, 0, tokens=1)
-    assert limit.look(told, 16, used_up=True) == 32
-    assert limit.look(told, 32, used_up=True) == 32
+    told = Reading(8, 0, tokens=1)
+    assert limit.look(told, 8, used_up=True) == 16
+    assert limit.look(told, 16, used_up=True) == 16
 
 
 def test_an_engine_whose_cache_is_full_is_given_no_more() -> None:
     limit = Limit(MOST)
-    assert limit.look(Reading(16, 0, cache_share=0.97, tokens=1), 16, used_up=True) == 16
+    assert limit.look(Reading(8, 0, cache_share=0.97, tokens=1), 8, used_up=True) == 8
 
 
 def test_what_an_engine_turned_away_counts_as_waiting() -> None:
     limit = Limit(MOST)
-    assert limit.look(Reading(4, 0, tokens=1), 16, used_up=True, refused=12) == 4
+    assert limit.look(Reading(2, 0, tokens=1), 8, used_up=True, refused=6) == 2
 
 
 def test_there_is_always_one_and_never_more_than_the_most() -> None:
@@ -207,9 +208,9 @@ def test_an_engine_that_tells_nothing_has_the_most_less_what_it_turns_away() -> 
 
 def test_after_a_rest_it_finds_out_anew() -> None:
     limit = Limit(MOST)
-    for tokens in range(4):
+    for tokens in range(5):
         limit.look(Reading(1, 0, tokens=tokens), limit.count, used_up=True)
     assert limit.count == 256
     assert limit.rest(held=20) == 40
     assert limit.rest(held=0) == FIRST
-    assert limit.look(Reading(16, 0, tokens=9), 16, used_up=True) == 32
+    assert limit.look(Reading(8, 0, tokens=9), 8, used_up=True) == 16
