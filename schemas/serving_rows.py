@@ -176,7 +176,9 @@ class ServingRow(Row):
         default=None, ge=1, description="Sequences that vLLM runs at once; default: its own"
     )
     max_ongoing: int = Field(default=256, ge=1, description="Requests that a replica takes")
-    max_queued: int = Field(default=64, ge=1, description="Requests that wait in Ray before it answers 503")
+    max_queued: int = Field(
+        default=128, ge=1, description="Requests that wait in one process of Ray's before it answers 503"
+    )
     env: dict[str, str] = Field(default_factory=dict, description="Environment of the replicas; no place for secrets")
     engine_kwargs: dict[str, Any] = Field(default_factory=dict, description="More of vLLM's engine arguments")
 
