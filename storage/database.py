@@ -1,5 +1,6 @@
 """One relational database, SQLite or PostgreSQL, behind one door."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -19,6 +20,9 @@ STATEMENTS_KEPT: Final = 8
 BUSY_TIMEOUT_S: Final = 5
 """How long SQLite waits for another process's write before it says that the database is locked."""
 
+ANSWER_S: Final = 30.0
+"""How long a transaction may take: a server that has vanished, or hangs, closes no connection and answers nothing."""
+
 DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
     "postgresql": "postgresql+asyncpg",
@@ -33,16 +37,19 @@ class Database:
     """A pool of connections to a database that `storage.migrate` has brought up to date.
 
     `reading` and `writing` raise Undecidable when the database cannot be asked: out of reach, locked by another
-    process for longer than the busy timeout, or not migrated.
+    process for longer than the busy timeout, not migrated, or silent for longer than a transaction may take.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, answer_s: float | None) -> None:
         self._engine = engine
+        self._answer_s = answer_s
 
     @classmethod
-    async def open(cls, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> "Database":
-        """Takes no connection yet: the first transaction does."""
-        return cls(_engine(database_address(url), busy_timeout_s))
+    async def open(
+        cls, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S, answer_s: float | None = ANSWER_S
+    ) -> "Database":
+        """Takes no connection yet: the first transaction does. Without `answer_s` one may take as long as it takes."""
+        return cls(_engine(database_address(url), busy_timeout_s), answer_s)
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -50,13 +57,13 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that only reads."""
-        async with _translated(), self._engine.connect() as connection, connection.begin():
+        async with _translated(self._answer_s), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that is committed when the block ends and undone when it raises."""
-        async with _translated(), self._engine.connect() as connection:
+        async with _translated(self._answer_s), self._engine.connect() as connection:
             await connection.execution_options(**{WRITING: True})
             async with connection.begin():
                 yield connection
@@ -82,9 +89,12 @@ def database_address(url: str) -> URL:
 
 
 @asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
+async def _translated(answer_s: float | None) -> AsyncIterator[None]:
     try:
-        yield
+        async with asyncio.timeout(answer_s):
+            yield
+    except TimeoutError as exc:
+        raise Undecidable("The database does not answer.") from exc
     except (SQLAlchemyError, OSError) as exc:
         # The driver's own words; SQLAlchemy's would repeat the statement and its parameters.
         raise Undecidable(f"The database cannot be asked: {getattr(exc, 'orig', None) or exc}.") from exc

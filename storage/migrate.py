@@ -32,7 +32,8 @@ async def _migrate(url: str) -> None:
     address = database_address(url)
     if address.get_backend_name() == "sqlite" and address.database:
         Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-    database = await Database.open(url, busy_timeout_s=PATIENCE_S)
+    # A large ledger takes its time, and on PostgreSQL so does another process's migration.
+    database = await Database.open(url, busy_timeout_s=PATIENCE_S, answer_s=None)
     try:
         async with database.writing() as connection:
             await connection.run_sync(_upgrade)

@@ -1,8 +1,12 @@
 """Law 7: the request path touches no database. PostgreSQL may be away; what was used meanwhile is charged after."""
 
+import asyncio
+
 import pytest
 
-from storage.keys import NewKey
+from schemas.errors import Undecidable
+from storage.database import Database
+from storage.keys import KeyStore, NewKey
 from tests.asking import ask, error_of
 from tests.integration.cluster.cluster import Cluster
 from tests.integration.cluster.load import asking_on
@@ -55,14 +59,21 @@ async def test_frozen_it_holds_up_nobody_whose_key_is_known(cluster: Cluster, ke
     """It takes connections and never answers: the refusals of a server that is gone come at once, these never."""
     stranger = await cluster.create_key(account)
     await warm(cluster, key.secret)
+    impatient = await Database.open(cluster.database_url, answer_s=1)
+    assert await KeyStore(impatient).list()
     cluster.freeze("postgres")
     try:
+        async with asyncio.timeout(10):
+            with pytest.raises(Undecidable):
+                await KeyStore(impatient).list()
         async with asking_on(cluster, key.secret) as told:
             await told.until_more(40)
         async with cluster.client(stranger.secret, timeout_s=30) as http:
             assert error_of(await ask(http), 503)["code"] == "undecidable"
     finally:
         cluster.thaw("postgres")
+    assert await KeyStore(impatient).list()
+    await impatient.close()
     assert not told.failures
     count = told.answers + 2
     assert await cluster.ends(account, count, within_s=90) == [("completed", 2)] * count

@@ -1,3 +1,5 @@
+import asyncio
+import socket
 import sqlite3
 from pathlib import Path
 
@@ -36,6 +38,15 @@ async def test_a_database_that_is_not_there_cannot_be_asked(tmp_path: Path) -> N
         database = await Database.open(url)
         with pytest.raises(Undecidable):
             await KeyStore(database).list()
+        await database.close()
+
+
+async def test_a_server_that_takes_connections_and_answers_nothing_holds_nobody_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        database = await Database.open(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d", answer_s=0.2)
+        async with asyncio.timeout(10):
+            with pytest.raises(Undecidable, match="does not answer"):
+                await KeyStore(database).list()
         await database.close()
 
 
