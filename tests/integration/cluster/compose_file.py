@@ -57,9 +57,8 @@ def _variable(found: "re.Match[str]", given: Mapping[str, str]) -> str:
     dollar, braced, rule, rest, bare = found.groups()
     if dollar:
         return "$"
-    name = braced or bare
-    there = given.get(name) if (rule or "").startswith(":") or rule is None else given.get(name, None)
-    if rule in (":-", ":?", ":+") and not there:
+    name, there = braced or bare, given.get(braced or bare)
+    if (rule or "").startswith(":") and not there:
         there = None
     match (rule or "")[-1:]:
         case "?" if there is None:
