@@ -10,6 +10,7 @@ from schemas.jobs import Job, Stored
 from schemas.media import Film, Invoke
 from schemas.usage import End, Price, Usage
 from storage.limits import Scope
+from storage.objects import InParts
 
 Status = Literal["queued", "in_progress", "completed", "failed", "cancelled", "expired"]
 Step = Literal["start", "poll", "store"]
@@ -77,7 +78,8 @@ class Progress(msgspec.Struct, frozen=True):
 
     `creating` is set before the engine is asked for the job, and `handle` once it has answered, so that who finds
     only the first knows that the engine may have the job. `tries` counts failures in a row of the step it is at,
-    `polls` the looks so far. `made` is there once the engine is done and `stored` has what of it was stored already.
+    `polls` the looks so far. `made` is there once the engine is done and `stored` has what of it was stored already;
+    `parts` is how far the file after that is, which its engine may give `only_whole`.
     """
 
     started_at_ms: int | None = None
@@ -88,6 +90,8 @@ class Progress(msgspec.Struct, frozen=True):
     polls: int = 0
     made: Made | None = None
     stored: tuple[JobFile, ...] = ()
+    parts: InParts | None = None
+    only_whole: bool = False
 
 
 class Ending(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ import contextlib
 import os
 import secrets
 import time
-from io import BufferedWriter
+from io import BufferedRandom, BufferedWriter
 from pathlib import Path
 from typing import Final
 
@@ -15,16 +15,33 @@ ABANDONED_S: Final = 86_400.0
 class Draft:
     """Made by its first write, in one place below `top` with all other drafts; `become` or `discard` ends it."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, name: str = "") -> None:
+        """With the name of one that was left, it is that one; `go_on` comes first then."""
         self._top = top
-        self._path = top / DRAFTS / secrets.token_hex(12)
-        self._file: BufferedWriter | None = None
+        self.name = name or secrets.token_hex(12)
+        self._path = top / DRAFTS / self.name
+        self._file: BufferedWriter | BufferedRandom | None = None
         self.size_bytes = 0
 
     def write(self, piece: bytes | bytearray) -> None:
         if self._file is None:
             self._file = _new(self._path)
         self.size_bytes += self._file.write(piece)
+
+    def go_on(self, size_bytes: int) -> None:
+        """Takes up a draft that was left when it had this size. Raises FileNotFoundError where it is gone, or less."""
+        self._file = self._path.open("r+b")
+        if os.fstat(self._file.fileno()).st_size < size_bytes:
+            self._file.close()
+            raise FileNotFoundError(f"the draft {self.name} has lost what was written")
+        self._file.truncate(size_bytes)
+        self._file.seek(size_bytes)
+        self.size_bytes = size_bytes
+
+    def leave(self) -> None:
+        """Lets another go on with it, in this process or another."""
+        assert self._file is not None, "nobody could find what was never written"
+        self._file.close()
 
     def become(self, path: Path, *, durable: bool) -> None:
         """Takes this place below `top`, and that of the file that was there. Durable, it outlives the machine."""
@@ -45,6 +62,10 @@ class Draft:
         if self._file is not None:
             self._file.close()
             self._path.unlink(missing_ok=True)
+
+    def discard_left(self) -> None:
+        """Deletes a draft that was left, if it is there."""
+        self._path.unlink(missing_ok=True)
 
 
 def _new(path: Path) -> BufferedWriter:

@@ -13,7 +13,7 @@ from typing import Final
 
 from storage.content_types import type_by_ending
 from storage.draft import Draft
-from storage.objects import ObjectHead, checked_key
+from storage.objects import InParts, ObjectHead, checked_key
 from storage.signed_urls import UrlSigner
 from storage.to_its_end import to_its_end
 
@@ -54,6 +54,26 @@ class ObjectFolder:
         finally:
             await to_its_end(draft.discard)
         return draft.size_bytes
+
+    async def begin_parts(self, key: str, content_type: str | None = None) -> InParts:
+        self._path(key)
+        return await to_its_end(partial(self._begin, content_type))
+
+    async def add_part(self, key: str, parts: InParts, part: bytes) -> InParts:
+        return await to_its_end(partial(self._add, parts, part))
+
+    async def finish_parts(self, key: str, parts: InParts, rest: bytes) -> int:
+        path = self._path(key)
+        draft = Draft(self._folder, parts.upload)
+        await to_its_end(partial(draft.go_on, parts.size_bytes))
+        try:
+            await to_its_end(partial(self._finish, draft, rest, key, path, parts.content_type))
+        finally:
+            await to_its_end(draft.leave)
+        return draft.size_bytes
+
+    async def forget_parts(self, key: str, parts: InParts) -> None:
+        await to_its_end(Draft(self._folder, parts.upload).discard_left)
 
     async def get(self, key: str) -> bytes:
         with _absent(key):
@@ -99,7 +119,22 @@ class ObjectFolder:
         finally:
             draft.discard()
 
-    def _finish(self, draft: Draft, rest: bytearray, key: str, path: Path, content_type: str | None) -> None:
+    def _begin(self, content_type: str | None) -> InParts:
+        draft = Draft(self._folder)
+        draft.write(b"")
+        draft.leave()
+        return InParts(draft.name, content_type)
+
+    def _add(self, parts: InParts, part: bytes) -> InParts:
+        draft = Draft(self._folder, parts.upload)
+        draft.go_on(parts.size_bytes)
+        try:
+            draft.write(part)
+        finally:
+            draft.leave()
+        return InParts(parts.upload, parts.content_type, draft.size_bytes)
+
+    def _finish(self, draft: Draft, rest: bytes | bytearray, key: str, path: Path, content_type: str | None) -> None:
         draft.write(rest)
         self._keep_type(key, content_type)
         draft.become(path, durable=True)

@@ -6,8 +6,23 @@ A key is a path of names, told from the account and the job that it belongs to: 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
+import msgspec
+
 MOST_KEY_BYTES: Final = 1024
 """S3's own limit, with whatever prefix stands before the key."""
+
+
+PART_BYTES: Final = 8 * 1024 * 1024
+"""Held in memory for each upload. S3 takes no part but the last below 5 MiB, and 10,000 of them: 80 GB here."""
+
+
+class InParts(msgspec.Struct, frozen=True):
+    """An object that is being put part by part, by whoever holds this: how far it is, for another to go on with."""
+
+    upload: str
+    content_type: str | None = None
+    size_bytes: int = 0
+    tags: tuple[str, ...] = ()
 
 
 class ObjectHead(NamedTuple):
@@ -38,6 +53,31 @@ class Objects(Protocol):
         Nothing is there before the last piece has come, and nothing remains when `pieces` raises or the caller is
         cancelled.
         """
+        ...
+
+    async def begin_parts(self, key: str, content_type: str | None = None) -> InParts:
+        """Begins an object that is put part by part, perhaps by many processes one after the other.
+
+        Nothing is there before `finish_parts`. What is not gone on with is forgotten within a day or two.
+        """
+        ...
+
+    async def add_part(self, key: str, parts: InParts, part: bytes) -> InParts:
+        """Adds PART_BYTES or more behind what `parts` tells of, in place of what was there, if anything was.
+
+        Raises FileNotFoundError where the upload is known no more.
+        """
+        ...
+
+    async def finish_parts(self, key: str, parts: InParts, rest: bytes) -> int:
+        """Adds the rest, has the object be there, and returns its size in bytes. Raises as `add_part`.
+
+        Done again, it leaves the object as it is, and raises or not.
+        """
+        ...
+
+    async def forget_parts(self, key: str, parts: InParts) -> None:
+        """Gives an upload up that will not be finished."""
         ...
 
     async def get(self, key: str) -> bytes:

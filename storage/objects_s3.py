@@ -13,12 +13,12 @@ from botocore.exceptions import BotoCoreError, NoCredentialsError
 
 from schemas.errors import InvalidValue
 from storage.content_types import disposition, type_by_ending
-from storage.objects import ObjectHead, Objects, checked_key
+from storage.objects import PART_BYTES, InParts, ObjectHead, Objects, checked_key
 from storage.s3_bucket import Bucket
 from storage.s3_client import S3Failed, S3Refused, connect, translated
 from storage.s3_reading import Reading
 from storage.s3_setup import have_bucket, have_rules
-from storage.s3_upload import PART_BYTES, Upload
+from storage.s3_upload import Upload
 from storage.settings import StorageSettings
 from storage.to_its_end import to_its_end
 
@@ -64,6 +64,24 @@ class S3Objects:
             raise
         return upload.size_bytes
 
+    async def begin_parts(self, key: str, content_type: str | None = None) -> InParts:
+        upload = Upload(self._bucket, checked_key(key), content_type or type_by_ending(key))
+        await to_its_end(upload.begin, self._threads)
+        return upload.parts()
+
+    async def add_part(self, key: str, parts: InParts, part: bytes) -> InParts:
+        upload = self._left(key, parts)
+        await to_its_end(partial(upload.add, part), self._threads)
+        return upload.parts()
+
+    async def finish_parts(self, key: str, parts: InParts, rest: bytes) -> int:
+        upload = self._left(key, parts)
+        await to_its_end(partial(upload.complete, rest), self._threads)
+        return upload.size_bytes
+
+    async def forget_parts(self, key: str, parts: InParts) -> None:
+        await self._take_back(self._left(key, parts), key)
+
     async def get(self, key: str) -> bytes:
         return await self._run(partial(self._get, checked_key(key)))
 
@@ -90,6 +108,9 @@ class S3Objects:
     async def signed_url(self, key: str, until_ms: int, *, file_name: str | None = None) -> str:
         """In a thread, since credentials may have to be fetched anew. S3 lets no URL be good for more than 7 days."""
         return await self._run(partial(self._sign, key, until_ms, file_name))
+
+    def _left(self, key: str, parts: InParts) -> Upload:
+        return Upload(self._bucket, checked_key(key), parts.content_type or type_by_ending(key), parts)
 
     def _sign(self, key: str, until_ms: int, file_name: str | None) -> str:
         asked = {

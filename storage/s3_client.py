@@ -22,8 +22,8 @@ ATTEMPTS: Final = 3
 REGION: Final = "us-east-1"
 """Where nobody names one: servers of one's own mostly have this one, or none."""
 
-ABSENT: Final = frozenset({"404", "NoSuchKey"})
-"""What a missing object answers to a HEAD, which has no body, and to all else."""
+ABSENT: Final = frozenset({"404", "NoSuchKey", "NoSuchUpload"})
+"""What a missing object answers to a HEAD, which has no body, and to all else, and what an upload that is gone."""
 
 
 class S3Failed(OSError):

@@ -1,6 +1,7 @@
 """What every object storage has to do, as a class that the tests of each one take over."""
 
 import asyncio
+import contextlib
 import hashlib
 import time
 import tracemalloc
@@ -8,9 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
 import httpx2
+import msgspec
 import pytest
 
-from storage.objects import Objects
+from storage.objects import PART_BYTES, InParts, Objects
 
 Fetch = Callable[[str], Awaitable[httpx2.Response]]
 
@@ -44,6 +46,7 @@ class ObjectsContract:
     """Takes the fixtures `objects`, empty at first, and `fetch`, by which a stranger opens a URL."""
 
     absent_status = 404
+    lost_upload: type[OSError] = FileNotFoundError
 
     async def test_what_was_put_last_is_got_until_it_is_deleted(self, objects: Objects) -> None:
         await objects.put("jobs/acme/1", b"one")
@@ -221,6 +224,35 @@ class ObjectsContract:
     async def left_over(self, objects: Objects) -> list[str]:
         """What uploads that came to nothing have left."""
         raise NotImplementedError
+
+    async def test_an_object_in_parts_is_there_when_the_last_has_come_whoever_puts_them(self, objects: Objects) -> None:
+        body, key = large(), "media/a/j/in-parts.bin"
+        begun = await objects.begin_parts(key, "video/mp4")
+        first = await objects.add_part(key, begun, body[:PART_BYTES])
+        lost = await objects.add_part(key, first, body[PART_BYTES : 2 * PART_BYTES])
+        assert lost.size_bytes == 2 * PART_BYTES
+        # Whoever added the second part died before that was noted: another does it again.
+        second = await objects.add_part(key, first, body[PART_BYTES : 2 * PART_BYTES])
+        with pytest.raises(FileNotFoundError):
+            await objects.head(key)
+        told = msgspec.msgpack.decode(msgspec.msgpack.encode(second), type=InParts)
+        assert await objects.finish_parts(key, told, body[2 * PART_BYTES :]) == len(body)
+        assert await objects.get(key) == body
+        assert (await objects.head(key))[:2] == (len(body), "video/mp4")
+        # Whoever finished it died before that was noted: S3 says again that it is done, or knows it no more.
+        with contextlib.suppress(self.lost_upload):
+            await objects.finish_parts(key, second, body[2 * PART_BYTES :])
+        assert await objects.get(key) == body
+
+    async def test_parts_that_were_given_up_leave_nothing(self, objects: Objects) -> None:
+        key = "media/a/j/given-up.bin"
+        begun = await objects.begin_parts(key)
+        first = await objects.add_part(key, begun, b"x" * PART_BYTES)
+        await objects.forget_parts(key, first)
+        with pytest.raises(self.lost_upload):
+            await objects.finish_parts(key, first, b"")
+        with pytest.raises(FileNotFoundError):
+            await objects.head(key)
 
 
 class ConstantMemory:

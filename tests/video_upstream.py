@@ -26,6 +26,8 @@ class VideoUpstream:
         """As if nothing had been asked yet."""
         self.polls: list[dict[str, Any]] = [{"status": "completed", "progress": 100}]
         self.content = MP4
+        self.ranges = True
+        """Whether the content is given from anywhere on, as RFC 9110 has it."""
         self.large_bytes = 0
         """A file of this size in place of the content."""
         self.held: set[str] = set()
@@ -91,6 +93,9 @@ class VideoUpstream:
             return refused
         if self.large_bytes:
             return await self._large(request)
+        span = request.http_range
+        if self.ranges and span.start is not None:
+            return self._rest(span.start)
         response = web.StreamResponse(headers={"Content-Type": "video/mp4", "Content-Length": str(len(self.content))})
         await response.prepare(request)
         half = len(self.content) // 2
@@ -98,6 +103,13 @@ class VideoUpstream:
         await self._answering("content")
         await response.write(self.content[half:])
         return response
+
+    def _rest(self, start: int) -> web.Response:
+        size = len(self.content)
+        if start >= size:
+            return web.Response(status=416, headers={"Content-Range": f"bytes */{size}"})
+        place = {"Content-Range": f"bytes {start}-{size - 1}/{size}"}
+        return web.Response(status=206, body=self.content[start:], headers=place)
 
     async def _large(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": str(self.large_bytes)})

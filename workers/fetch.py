@@ -16,6 +16,7 @@ from yarl import URL
 
 from schemas.addresses import Network, as_address, may_lead_to
 from schemas.errors import BodyTooLarge, EngineUnavailable, InvalidRequest
+from workers.byte_ranges import BEYOND, PARTIAL, asked_from, is_rest
 
 MAX_REDIRECTS: Final = 3
 AT_ONCE: Final = 16
@@ -59,15 +60,18 @@ class Fetcher:
             except (aiohttp.ClientError, OSError, ValueError) as exc:
                 raise InvalidRequest(f"'{shown}' could not be fetched.") from exc
 
-    async def read(self, url: str, most_bytes: int) -> AsyncGenerator[bytes, None]:
+    async def read(self, url: str, most_bytes: int, start_bytes: int = 0) -> AsyncGenerator[bytes, None]:
         """The body piece by piece, however long it takes as long as some of it comes within the limit. Raises as `get`.
 
-        What breaks off, or whose server is busy, raises EngineUnavailable: it may be asked for again.
+        With `start_bytes` it is what is behind those, or OnlyWhole is raised. What breaks off, or whose server is busy,
+        raises EngineUnavailable: it may be asked for again.
         """
         shown = url if len(url) <= SHOWN else url[:SHOWN] + "…"
-        size_bytes = 0
+        size_bytes = start_bytes
         try:
-            async with self._found(url, shown) as response:
+            async with self._found(url, shown, start_bytes) as response:
+                if start_bytes and not is_rest(response.status, response.headers, start_bytes):
+                    return
                 pieces = response.content.iter_chunked(PIECE_BYTES)
                 while True:
                     async with asyncio.timeout(self._limit_s):
@@ -106,16 +110,16 @@ class Fetcher:
             await self._session.close()
 
     @asynccontextmanager
-    async def _found(self, url: str, shown: str) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+    async def _found(self, url: str, shown: str, start_bytes: int = 0) -> AsyncGenerator[aiohttp.ClientResponse, None]:
         session = self._session = self._session or self._open()
         for _ in range(MAX_REDIRECTS + 1):
             target = self.check(url)
-            async with session.get(target, allow_redirects=False) as response:
+            async with session.get(target, headers=asked_from(start_bytes), allow_redirects=False) as response:
                 location = response.headers.get("Location")
                 if response.status in REDIRECTS and location is not None:
                     url = str(target.join(URL(location)))
                     continue
-                if response.status != 200:
+                if response.status != 200 and not (start_bytes and response.status in (PARTIAL, BEYOND)):
                     raise NotServed(shown, response.status)
                 yield response
                 return

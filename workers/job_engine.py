@@ -1,7 +1,7 @@
 """The seam where long work comes from: engines that take a job, are asked how it goes, and have files at the end."""
 
 from collections.abc import AsyncGenerator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from schemas.errors import PenstockError
 from schemas.media import Film, Invoke
@@ -39,6 +39,21 @@ State = Queued | Running | Made | Failed
 
 class UncertainStart(Exception):
     """The engine may or may not have taken the job: nothing, or nothing that can be read, was answered."""
+
+
+class OnlyWhole(Exception):
+    """The engine gives this file from its beginning alone."""
+
+
+@runtime_checkable
+class GivesRanges(Protocol):
+    """An engine whose files can be read on from where another reading stopped."""
+
+    def open_from(
+        self, asked: JobAsked, handle: str, file: RemoteFile, start_bytes: int
+    ) -> AsyncGenerator[bytes, None]:
+        """The rest of the file, piece by piece; raises OnlyWhole before the first piece."""
+        ...
 
 
 class JobEngine(Protocol):

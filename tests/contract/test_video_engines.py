@@ -19,9 +19,9 @@ from schemas.media import Film
 from schemas.usage import Usage
 from storage.async_record import Made
 from tests.video_upstream import MP4, VideoUpstream
-from workers.engines.openai_videos import OpenAIVideos
+from workers.engines.openai_videos import VIDEO, OpenAIVideos
 from workers.engines.storyboard_video import StoryboardVideo
-from workers.job_engine import Failed, JobAsked, JobEngine, Queued, Running, UncertainStart
+from workers.job_engine import Failed, JobAsked, JobEngine, OnlyWhole, Queued, Running, UncertainStart
 
 FILM = Film("A heron stands on the weir.", "832x480", 2.5, 16, seed=3)
 FFPROBE = shutil.which("ffprobe")
@@ -246,6 +246,21 @@ async def test_a_file_larger_than_its_row_allows_is_not_read_to_its_end(upstream
             await whole(engine, "video_1", Made(Usage(), _video(await engine.poll(asked(), "video_1"))))
     finally:
         await engine.close()
+
+
+async def test_the_rest_of_a_file_is_read_from_where_another_reading_stopped(
+    upstream: VideoUpstream, remote: OpenAIVideos
+) -> None:
+    size = len(upstream.content)
+    for start in (1, size // 2, size - 1, size):
+        pieces = [piece async for piece in remote.open_from(asked(), "video_1", VIDEO, start)]
+        assert b"".join(pieces) == upstream.content[start:]
+    upstream.ranges = False
+    with pytest.raises(OnlyWhole):
+        await anext(remote.open_from(asked(), "video_1", VIDEO, 1))
+    upstream.refusals = {"content": [503]}
+    with pytest.raises(EngineUnavailable):
+        await anext(remote.open_from(asked(), "video_1", VIDEO, 1))
 
 
 def _video(state: object) -> Any:

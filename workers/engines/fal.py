@@ -126,10 +126,15 @@ class Fal:
             case _:
                 return Failed(EngineFailed(f"The engine ended the job as '{status.status[:40]}'."))
 
-    async def open(self, asked: JobAsked, handle: str, file: RemoteFile) -> AsyncGenerator[bytes, None]:
+    def open(self, asked: JobAsked, handle: str, file: RemoteFile) -> AsyncGenerator[bytes, None]:
+        return self.open_from(asked, handle, file, 0)
+
+    async def open_from(
+        self, asked: JobAsked, handle: str, file: RemoteFile, start_bytes: int
+    ) -> AsyncGenerator[bytes, None]:
         """A file lies where anybody may fetch it, so the secret does not go there."""
         try:
-            async with aclosing(self._fetcher.read(file.ref, self._most_bytes)) as pieces:
+            async with aclosing(self._fetcher.read(file.ref, self._most_bytes, start_bytes)) as pieces:
                 async for piece in pieces:
                     yield piece
         except InvalidRequest as refused:

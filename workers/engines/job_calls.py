@@ -11,6 +11,7 @@ from yarl import URL
 
 from schemas.catalog import Model
 from schemas.errors import EngineFailed, EngineUnavailable, PenstockError
+from workers.byte_ranges import BEYOND, PARTIAL, asked_from, is_rest
 from workers.engines import openai_errors, setup
 from workers.job_engine import UncertainStart
 
@@ -19,6 +20,9 @@ CALL_S: Final = 45.0
 
 ANSWER_BYTES: Final = 16 * 1024 * 1024
 PIECE_BYTES: Final = 256 * 1024
+
+TOLD_OF_RANGES: Final = frozenset({200, PARTIAL, BEYOND})
+"""What a server may answer that was asked for the rest of a file."""
 
 REFUSED_AS_BUSY: Final = frozenset({503, 529})
 """What servers answer before they take a job; after any other status of theirs they may have it."""
@@ -79,15 +83,21 @@ class JobCalls:
         except (TimeoutError, aiohttp.ClientError, OSError) as exc:
             raise self._unreached() from exc
 
-    async def read(self, url: URL, most_bytes: int) -> AsyncGenerator[bytes, None]:
-        """A file, piece by piece. Raises EngineUnavailable when it breaks off, EngineFailed when it is too large."""
+    async def read(self, url: URL, most_bytes: int, start_bytes: int = 0) -> AsyncGenerator[bytes, None]:
+        """A file, or what of it is behind `start_bytes`, piece by piece.
+
+        Raises EngineUnavailable when it breaks off, EngineFailed when it is too large, OnlyWhole.
+        """
         timeout = aiohttp.ClientTimeout(
             total=None, connect=self._timeouts.connect_s, sock_read=self._timeouts.silence_s
         )
-        size_bytes = 0
+        size_bytes, headers = start_bytes, asked_from(start_bytes)
         try:
-            async with self._open().get(url, timeout=timeout, allow_redirects=False) as response:
-                if response.status != 200:
+            async with self._open().get(url, headers=headers, timeout=timeout, allow_redirects=False) as response:
+                if start_bytes and response.status in TOLD_OF_RANGES:
+                    if not is_rest(response.status, response.headers, start_bytes):
+                        return
+                elif response.status != 200:
                     raise self.refusal(await self._answered(response))
                 async for piece in response.content.iter_chunked(PIECE_BYTES):
                     size_bytes += len(piece)

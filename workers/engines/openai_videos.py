@@ -99,8 +99,13 @@ class OpenAIVideos:
         return Failed(EngineFailed(shown[:1000] or f"The engine ended the video as '{video.status[:40]}'."))
 
     def open(self, asked: JobAsked, handle: str, file: RemoteFile) -> AsyncGenerator[bytes, None]:
+        return self.open_from(asked, handle, file, 0)
+
+    def open_from(
+        self, asked: JobAsked, handle: str, file: RemoteFile, start_bytes: int
+    ) -> AsyncGenerator[bytes, None]:
         url = self._calls.url(f"/videos/{handle}/content", variant=file.ref)
-        return self._calls.read(url, self._options.max_bytes)
+        return self._calls.read(url, self._options.max_bytes, start_bytes)
 
     async def cancel(self, asked: JobAsked, handle: str) -> None:
         answer = await self._calls.ask("DELETE", self._calls.url(f"/videos/{handle}"))

@@ -23,6 +23,7 @@ from workers import metrics
 from workers.job_engine import Failed, JobAsked, JobEngine, Queued, Running, UncertainStart
 from workers.long.held import Held, expire
 from workers.long.pace import poll_ms, retry_ms
+from workers.long.storing import Storing
 from workers.settle import until_done
 
 STEP_S: Final = 55.0
@@ -32,7 +33,7 @@ LOOKS: Final = 4
 """How often an engine that may have taken a job is asked whether it has; then it is given up, not asked for anew."""
 
 MOST_SLOW: Final = 3
-"""How often a file may take longer than a step."""
+"""How often in a row a step may bring a file no part further."""
 
 CANCEL_FOR_MS: Final = 600_000
 """How long an engine that cannot be told of an early end is tried; it has its own end of the job, some time."""
@@ -176,30 +177,39 @@ class Steps:
         assert made is not None, held.job.id
         engine, asked = self._engine(held.job), await self._asked(held.job)
         for file in made.files[len(at.stored) :]:
-            stored = await self._put(held.job, file, engine, asked, _handle(held))
-            at = msgspec.structs.replace(at, stored=(*at.stored, stored), tries=0)
+            stored = await self._put(held, file, Storing(held, self._objects, engine, asked, _handle(held)))
+            if stored is None:
+                return
+            at = msgspec.structs.replace(at, stored=(*at.stored, stored), tries=0, parts=None, only_whole=False)
             if not await held.mark(at):
                 return
         await held.complete(made, at.stored, self._now_ms())
 
-    async def _put(self, job: AsyncJob, file: RemoteFile, engine: JobEngine, asked: JobAsked, handle: str) -> JobFile:
+    async def _put(self, held: Held, file: RemoteFile, storing: Storing) -> JobFile | None:
+        """None where the claim on the job is gone."""
+        job = held.job
         key = f"{media_group(job)}/{file.name}"
         try:
             # Noted first: whatever becomes of this step, the object does not stay for ever.
             await self._expiring.expire(key, self._now_ms() + int(job.keep_s * 1000) + LATE_PUT_MS)
-            pieces = engine.open(asked, handle, file)
-            size_bytes = await self._objects.put_stream(key, pieces, content_type=file.content_type)
+            size_bytes = await storing.put(key, file)
         except OSError as failure:
             raise Undecidable(f"The file could not be stored: {failure}", retry_after_s=5) from failure
+        if size_bytes is None:
+            return None
         return JobFile(file.name, key, size_bytes, file.content_type)
 
     async def _too_slow(self, held: Held, step: Step) -> None:
         if self._now_ms() >= held.job.deadline_ms:
             await expire(self._jobs, held.job, self._now_ms())
             return
+        if step == "store" and held.at.parts not in (None, held.job.at.parts):
+            await held.go_on(msgspec.structs.replace(held.at, tries=0), step, 0, self._now_ms())
+            return
         slow = EngineUnavailable(f"The engine took longer than {self._step_s:g} s for one step of this job ({step}).")
         if step == "store" and held.at.tries + 1 >= MOST_SLOW:
-            await held.fail(EngineFailed(slow.message), self._now_ms())
+            why = " It gives this file only whole, so that each step began anew." if held.at.only_whole else ""
+            await held.fail(EngineFailed(slow.message + why), self._now_ms())
             return
         await self._again_or_fail(held, step, slow)
 

@@ -52,6 +52,9 @@ def between(moto: str) -> Wire:
 
 
 class TestObjectsS3(ObjectsContract):
+    lost_upload = OSError
+    """Moto breaks at an upload that it does not know, where S3 answers NoSuchUpload."""
+
     absent_status = 403
     """moto looks at no signature, and so takes whoever has a URL for somebody who must not know what is absent."""
 

@@ -23,7 +23,8 @@ from storage.limits import LimitStore, Scope
 from storage.line import Line
 from storage.object_folder import ObjectFolder
 from storage.signed_urls import UrlSigner
-from workers.job_engine import Failed, JobAsked, Queued, Running, State, UncertainStart
+from workers.job_engine import Failed, JobAsked, OnlyWhole, Queued, Running, State, UncertainStart
+from workers.long import storing
 from workers.long.ends import WEBHOOKS, Ends
 from workers.long.steps import Steps
 from workers.long.sweep import Sweep
@@ -129,6 +130,7 @@ class Platform:
         self.now_ms = NOW_MS
         self.engine = Engine()
         self.log = Log()
+        self.objects_folder = folder
         self.objects = Folder(folder, UrlSigner("http://127.0.0.1", b"x" * 32))
         self.expiring = ExpiringObjects(line, self.objects)
         self.limits = LimitStore(line)
@@ -350,6 +352,116 @@ async def test_a_file_that_takes_longer_than_a_step_each_time_fails_the_job(plat
     platform.steps = platform.other_steps(step_s=0.05)
     ends = [(await platform.do("store", job)).status for _ in range(3)]
     assert ends == ["in_progress", "in_progress", "failed"]
+
+
+class Slow(Engine):
+    """Gives a part of its file, and then nothing more until it is asked again; `opened_at` is from where."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__()
+        self.body = [bytes([65 + number]) for number in range(size_bytes)]
+        self.opened_at: list[int] = []
+        self.only_whole = False
+        self.gives_bytes = PART
+
+    def open(self, asked: JobAsked, handle: str, file: RemoteFile) -> AsyncGenerator[bytes, None]:
+        return self.open_from(asked, handle, file, 0)
+
+    async def open_from(
+        self, asked: JobAsked, handle: str, file: RemoteFile, start_bytes: int
+    ) -> AsyncGenerator[bytes, None]:
+        self.opened_at.append(start_bytes)
+        if self.only_whole and start_bytes:
+            raise OnlyWhole
+        for piece in self.body[start_bytes : start_bytes + self.gives_bytes]:
+            yield piece
+        if start_bytes + self.gives_bytes < len(self.body):
+            await asyncio.Event().wait()
+
+
+PART = 4
+
+
+@pytest.fixture
+async def slow(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Slow:
+    """An engine whose file is six steps long, and two bytes."""
+    monkeypatch.setattr(storing, "PART_BYTES", PART)
+    platform.engine = engine = Slow(6 * PART + 2)
+    platform.steps = platform.other_steps(step_s=0.4)
+    return engine
+
+
+async def made(platform: Platform) -> AsyncJob:
+    job = await platform.accept()
+    await platform.do("start", job)
+    await platform.do("poll", job)
+    return job
+
+
+async def test_a_file_longer_than_many_steps_is_stored_part_by_part(platform: Platform, slow: Slow) -> None:
+    job = await made(platform)
+    for stored in range(1, 7):
+        so_far = await platform.do("store", job)
+        assert (so_far.status, so_far.at.tries) == ("in_progress", 0)
+        assert so_far.at.parts is not None
+        assert so_far.at.parts.size_bytes == stored * PART
+        assert await platform.file(job) is None
+    assert (await platform.do("store", job)).status == "completed"
+    assert slow.opened_at == [PART * number for number in range(7)], "nothing is fetched twice"
+    assert await platform.file(job) == b"".join(slow.body)
+
+
+async def test_a_file_that_gets_no_further_fails_the_job(platform: Platform, slow: Slow) -> None:
+    job = await made(platform)
+    await platform.do("store", job)
+    slow.gives_bytes = PART - 1
+    ends = [(await platform.do("store", job)).status for _ in range(3)]
+    assert ends == ["in_progress", "in_progress", "failed"]
+    assert slow.opened_at == [0, PART, PART, PART]
+
+
+async def test_a_file_that_is_given_only_whole_begins_anew_and_fails_by_name(platform: Platform, slow: Slow) -> None:
+    slow.only_whole = True
+    job = await made(platform)
+    ends = [(await platform.do("store", job)) for _ in range(4)]
+    assert [each.status for each in ends] == ["in_progress"] * 3 + ["failed"]
+    assert slow.opened_at == [0, PART, 0, 0, 0]
+    assert ends[-1].error is not None
+    assert "only whole" in ends[-1].error.message
+    assert list((platform.objects_folder / ".drafts").iterdir()) == [], "what was stored of it is given up"
+
+
+async def test_a_file_that_is_given_only_whole_is_stored_once_it_comes_in_time(platform: Platform, slow: Slow) -> None:
+    slow.only_whole = True
+    job = await made(platform)
+    await platform.do("store", job)
+    slow.gives_bytes = 100
+    assert (await platform.do("store", job)).status == "completed"
+    assert await platform.file(job) == b"".join(slow.body)
+
+
+async def test_a_file_finished_by_a_step_that_died_is_found_as_it_is(platform: Platform, slow: Slow) -> None:
+    job = await made(platform)
+    parts = (await platform.do("store", job)).at.parts
+    assert parts is not None
+    key = f"media/{job.account}/{job.id}/video.mp4"
+    await platform.objects.finish_parts(key, parts, b"".join(slow.body[PART:]))
+    slow.gives_bytes = 100
+    done = await platform.do("store", job)
+    assert (done.status, [file.size_bytes for file in done.files]) == ("completed", [len(slow.body)])
+    assert await platform.file(job) == b"".join(slow.body)
+
+
+async def test_parts_that_are_gone_are_fetched_again(platform: Platform, slow: Slow) -> None:
+    job = await made(platform)
+    parts = (await platform.do("store", job)).at.parts
+    assert parts is not None
+    await platform.objects.forget_parts("any", parts)
+    slow.gives_bytes = 100
+    assert (await platform.do("store", job)).at.parts is None
+    assert (await platform.do("store", job)).status == "completed"
+    assert slow.opened_at == [0, PART, 0]
+    assert await platform.file(job) == b"".join(slow.body)
 
 
 async def test_a_silent_engine_costs_the_caller_nothing_but_the_deadline(platform: Platform) -> None:

@@ -11,6 +11,7 @@ import pytest
 from schemas.errors import BodyTooLarge, InvalidRequest
 from tests.upstream import CUT, Reply, Upstream
 from workers.fetch import Fetcher
+from workers.job_engine import OnlyWhole
 
 HERE = ip_network("127.0.0.0/8")
 MOST = 1000
@@ -90,6 +91,24 @@ async def test_the_connection_goes_to_the_address_that_was_checked(
     assert await fetcher.get(f"http://rebinding.example:{server.port}/", MOST) == b"x"
     assert looked_up == ["rebinding.example"]
     assert server.asked[0].headers["host"] == f"rebinding.example:{server.port}"
+
+
+async def test_the_rest_of_a_file_is_asked_for_and_nothing_else_is_taken_for_it(
+    server: Upstream, fetcher: Fetcher
+) -> None:
+    server.script(
+        reply(status=302, Location="/elsewhere"),
+        reply(b"cd", status=206, Content_Range="bytes 2-3/4"),
+        reply(status=416, Content_Range="bytes */2"),
+        reply(b"abcd"),
+        reply(b"bcd", status=206, Content_Range="bytes 1-3/4"),
+    )
+    assert [piece async for piece in fetcher.read(server.url + "/a", MOST, 2)] == [b"cd"]
+    assert [each.headers["range"] for each in server.asked] == ["bytes=2-", "bytes=2-"]
+    assert [piece async for piece in fetcher.read(server.url + "/a", MOST, 2)] == [], "it had ended there"
+    for _ in range(2):
+        with pytest.raises(OnlyWhole):
+            await anext(fetcher.read(server.url + "/a", MOST, 2))
 
 
 async def test_a_redirect_is_followed(server: Upstream, fetcher: Fetcher) -> None:
