@@ -1,4 +1,4 @@
-"""`python -m benchmarks` measures a stack; or, with a word: embeddings, speech, log-door, scale, vllm, micro."""
+"""`python -m benchmarks` measures a stack; or, with a word: embeddings, speech, log-door, gate, scale, vllm, micro."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import uvloop
 
-from benchmarks import embeddings, log_door, scale, speech, vllm
+from benchmarks import embeddings, gate, log_door, scale, speech, vllm
 from benchmarks.load import Target
 from benchmarks.micro.measure import measure
 from benchmarks.parts import PartGone
@@ -66,6 +66,9 @@ async def _measured(asked: argparse.Namespace) -> Outcome:
         case "speech":
             firsts = await speech.measure_speech(quick=asked.quick)
             return Outcome(firsts, speech.shown(firsts), speech.bounds(firsts))
+        case "gate":
+            gated = await gate.measure_gate(quick=asked.quick)
+            return Outcome(gated, gate.shown(gated), gate.bounds(gated))
         case "log-door":
             through = await log_door.measure_log_door(quick=asked.quick)
             return Outcome(through, log_door.shown(through), log_door.bounds(through))
@@ -86,7 +89,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("stack", "embeddings", "speech", "log-door", "scale", "vllm", "micro"),
+        choices=("stack", "embeddings", "speech", "log-door", "gate", "scale", "vllm", "micro"),
         default="stack",
         help="what to measure; default: stack",
     )

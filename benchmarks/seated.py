@@ -73,7 +73,7 @@ class Engine:
         self.tells = True
         """Whether there are metrics."""
         self.counts = Counts()
-        self._most_waiting = most_waiting
+        self.most_waiting = most_waiting
         self._running = 0
         self._counted_at = time.perf_counter()
         self._line: deque[asyncio.Future[None]] = deque()
@@ -90,7 +90,7 @@ class Engine:
 
     @property
     def full(self) -> bool:
-        return self._running >= self.seats and len(self._line) >= self._most_waiting
+        return self._running >= self.seats and len(self._line) >= self.most_waiting
 
     async def sit(self) -> None:
         if self._running < self.seats:

@@ -31,6 +31,9 @@ DOORS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
+WAYS: Final = [(path, stream) for path in ("/v1/chat/completions", "/v1/messages") for stream in (False, True)]
+
+
 @dataclass
 class Gated:
     """A stack with two engines of few seats: `narrow` in a lane alone, `beside` in one with the model `scripted`."""
@@ -147,6 +150,22 @@ async def test_an_engine_that_is_full_does_not_stop_the_lane_s_other_models(gate
             assert (await ask(http, "/v1/chat/completions", "scripted", stream=False)).status_code == 200
         assert not full.done()
         await full
+
+
+async def test_what_an_engine_turns_away_at_every_attempt_is_shed_and_what_it_takes_later_is_answered(
+    gated: Gated, key: NewKey
+) -> None:
+    gated.beside.seats, gated.beside.most_waiting = 0, 0
+    async with gated.stack.client(key.secret, gated.patient_door) as http:
+        try:
+            refused = await asyncio.gather(*[ask(http, path, "beside", stream=stream) for path, stream in WAYS])
+        finally:
+            gated.beside.seats, gated.beside.most_waiting = SEATS, 100
+        assert [each.status_code for each in refused] == [503, 503, 529, 529]
+        # The first refusals leave it one slot, for which the others have then waited too long.
+        assert any("'beside' could not take the request (503)" in each.text for each in refused)
+        assert all(int(each.headers["retry-after"]) >= 1 for each in refused)
+        assert whole(await ask(http, "/v1/messages", "beside", stream=True))
 
 
 async def test_an_engine_that_tells_nothing_has_the_fixed_bound(gated: Gated, key: NewKey) -> None:
