@@ -1,6 +1,7 @@
 """What the chart says of the programs is what the programs are: commands, variables, ports, groups, times."""
 
 import pkgutil
+import re
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from storage.settings_help import variables
 from streams.app import STOP_S
 from tests.architecture.configuration_page import SECTIONS
 from tests.integration.deploy.rendering import (
+    TOP,
     VALUES,
     Resource,
     component,
@@ -265,3 +267,22 @@ def test_the_public_reaches_every_route_but_those_of_operators() -> None:
     hidden = {path for path in paths - {"/"} if not any(path == at or path.startswith(f"{at}/") for at in prefixes)}
     assert hidden == {"/healthz", "/readyz", "/metrics"}
     assert len(paths) > 40
+
+
+def test_scraped_pods_are_called_what_the_alerts_call_them() -> None:
+    resources = render("production")
+    [monitor] = of_kind(resources, "PodMonitor")
+    [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+    [rule] = endpoint["relabelings"]
+    alerts = (TOP / "deploy" / "prometheus" / "alerts.yml").read_text()
+    [job] = set(re.findall(r'job="([^"]+)"', alerts))
+    ingresses = set(re.findall(r'instance=~"([^"]+)"', alerts))
+    for workload in of_kind(resources, "Deployment"):
+        labels = workload["spec"]["template"]["metadata"]["labels"]
+        assert labels[monitor["spec"]["jobLabel"]] == job
+        pod = f"{workload['metadata']['name']}-6d4cf56db6-x2k9q"
+        found = re.fullmatch(rule["regex"], rule["separator"].join([component(workload), pod]))
+        assert found is not None
+        instance = found.expand(rule["replacement"].replace("$", "\\"))
+        assert instance == f"{component(workload)}-x2k9q"
+        assert any(re.fullmatch(each, instance) for each in ingresses) == (component(workload) == "ingress")
