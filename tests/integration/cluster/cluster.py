@@ -109,9 +109,7 @@ class Cluster(Running):
 
     async def stop(self, name: str) -> int:
         """Tell it to end, and return its exit status: 0 if it ended in its own time."""
-        child = self._children.pop(name)
-        await (stop_postgres(child) if name == "postgres" else child.stop(STOP_S))
-        return await child.wait()
+        return await self._end(name, STOP_S)
 
     def freeze(self, name: str) -> None:
         """Let the service and its processes do nothing, as a machine would that swaps or a disk that hangs."""
@@ -144,9 +142,13 @@ class Cluster(Running):
     async def stop_all(self) -> None:
         """End the parts, and then the servers, by force: nobody needs what they keep."""
         for group in ([n for n in self._children if n not in SERVERS], SERVERS):
-            await asyncio.gather(*[self._children[name].stop(0) for name in group if name in self._children])
-        self._children.clear()
+            await asyncio.gather(*[self._end(name, 0) for name in group if name in self._children])
         self._postgres.remove()
+
+    async def _end(self, name: str, grace_s: float) -> int:
+        child = self._children.pop(name)
+        await (stop_postgres(child) if name == "postgres" else child.stop(grace_s))
+        return await child.wait()
 
     def log(self, name: str) -> str:
         """What a part has logged."""

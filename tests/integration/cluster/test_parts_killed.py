@@ -9,7 +9,7 @@ from storage.keys import NewKey
 from tests import upstream as scripts
 from tests.asking import DONE, ask, streaming
 from tests.integration.cluster.cluster import Cluster
-from tests.integration.cluster.load import asking_on
+from tests.integration.cluster.load import CLIENTS, asking_on
 from tests.upstream import Reply, Upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -61,6 +61,21 @@ async def test_one_text_worker_dies_with_work_in_hand_and_the_other_does_it(
     assert len(upstream.asked) > 40, "the dead worker had some of them"
     assert await cluster.ends(account, 40) == [("completed", 16)] * 40
     await cluster.until_free(account)
+
+
+async def test_one_machine_of_three_is_gone_with_all_that_ran_on_it(
+    cluster: Cluster, key: NewKey, account: str
+) -> None:
+    async with asking_on(cluster, key.secret) as told:
+        await told.until_more(20)
+        await cluster.kill("kafka-2", "ingress-2", "text-worker-2")
+        await told.until_more(60)
+        at_first = told.failures.total()
+        await told.until_more(20)
+    # What the dead ingress was answering, and a stream that the dead worker had begun: one a client at most.
+    assert told.failures.total() == at_first <= CLIENTS
+    ends = await cluster.ends(account, told.answers)
+    assert told.answers <= ends.count(("completed", 2)) <= told.answers + at_first
 
 
 async def test_valkey_is_killed_and_comes_back_with_what_it_had(cluster: Cluster, key: NewKey, account: str) -> None:
