@@ -36,5 +36,6 @@ def lane_slots(
         else:
             slots = Slots(engine.slots, returned) if isinstance(engine, Bounded) else shared
         by_model[model.id] = slots
-    each = set(by_model.values())
+    # A lane without a row here, as after its last one was taken away, has jobs to be answered all the same.
+    each = set(by_model.values()) or {shared}
     return (each.pop() if len(each) == 1 else SharedSlots(by_model, returned)), following

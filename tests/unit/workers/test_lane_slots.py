@@ -63,3 +63,9 @@ async def test_a_row_that_names_metrics_is_followed_up_to_its_slots() -> None:
 async def test_a_row_s_slots_come_before_its_engine_s() -> None:
     slots, _ = slots_of(row("a", "llama_cpp", slots=1))
     assert slots.count == 1
+
+
+async def test_a_lane_without_a_row_here_answers_what_is_in_it() -> None:
+    """A worker may be told of a lane that its catalogue no longer has; its jobs end there, as those of no model."""
+    slots, following = slots_of()
+    assert (slots.count, slots.free, following) == (MOST, MOST, set())
