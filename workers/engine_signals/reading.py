@@ -4,6 +4,7 @@ Its own page calls a gauge `vllm:num_requests_running` (0.32, 2026-11); Ray, whi
 node's metrics port, calls it `ray_vllm_num_requests_running` or, in older releases, `ray_vllm:num_requests_running`.
 """
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ def read(page: bytes, model: str) -> Reading | None:
     """What a page says of a model, named as its engine names it; None where it says nothing.
 
     vLLM counts under the first of a model's names, and an adapter under its model's. So on vLLM's own page, where there
-    is one model, that one is meant; on Ray's, which has all of a node, it must be called so.
+    is one model, that one is meant; on Ray's, which has all of a node, it must be called so. Raises ValueError for what
+    can be no count.
     """
     found = [match.groups() for match in _SERIES.finditer(page)]
     named = [(_model_of(labels), rays, name, value) for rays, name, labels, value in found]
@@ -45,7 +47,7 @@ def read(page: bytes, model: str) -> Reading | None:
         if len(names) != 1 or any(rays for _, rays, _, _ in named):
             return None
         (wanted,) = names
-    return _reading([(name, float(value)) for of, _, name, value in named if of == wanted])
+    return _reading([(name, _finite(value)) for of, _, name, value in named if of == wanted])
 
 
 def together(readings: Iterable[Reading]) -> Reading | None:
@@ -64,6 +66,13 @@ def together(readings: Iterable[Reading]) -> Reading | None:
 def _model_of(labels: bytes) -> bytes:
     found = _MODEL.search(labels)
     return b"" if found is None else found[1].replace(b'\\"', b'"').replace(b"\\\\", b"\\")
+
+
+def _finite(value: bytes) -> float:
+    number = float(value)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{value.decode()} is no count")
+    return number
 
 
 def _reading(samples: Sequence[tuple[bytes, float]]) -> Reading | None:

@@ -1,5 +1,7 @@
 """Pages as vLLM 0.32 and Ray 2.60 write them."""
 
+import re
+
 import pytest
 
 from workers.engine_signals.reading import Reading, read, together
@@ -80,9 +82,11 @@ def test_pages_that_tell_nothing_of_the_model(page: bytes, model: str) -> None:
     assert read(page, model) is None
 
 
-def test_what_is_no_number_is_said() -> None:
-    with pytest.raises(ValueError, match="NaN"):
-        read(VLLM.replace(b" 7.0", b" NaN"), "org/tiny")
+@pytest.mark.parametrize("nonsense", ["NaN", "+Inf", "1e999", "-5", "many"])
+@pytest.mark.parametrize("sample", [b" 7.0", b" 3.0", b" 0.421875"])
+def test_what_can_be_no_count_is_said(sample: bytes, nonsense: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(nonsense)):
+        read(VLLM.replace(sample, b" " + nonsense.encode()), "org/tiny")
 
 
 def test_the_addresses_of_a_row_are_one_engine() -> None:
