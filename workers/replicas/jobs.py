@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from hashlib import blake2b
+from typing import Any
 
 from schemas.catalog import Model
 from schemas.errors import EngineFailed, PenstockError
@@ -72,8 +73,8 @@ class ReplicatedJobs:
     def _in_order(self, asked: JobAsked) -> Iterator[Replica[JobEngine]]:
         number = int.from_bytes(blake2b(asked.id.encode(), digest_size=8).digest())
 
-        def place(replica: Replica[JobEngine]) -> tuple[bool, bool, int]:
-            return not replica.ready, replica.state != "closed", -score(number, replica.address)
+        def place(replica: Replica[JobEngine]) -> tuple[int, int]:
+            return _rank(replica), -score(number, replica.address)
 
         yield from sorted(self._replicas, key=place)
 
@@ -86,6 +87,15 @@ class ReplicatedJobs:
             if replica.address == address:
                 return replica.served, own
         raise EngineFailed(f"Model '{self._model}' is no longer served where this job was begun. Nothing is charged.")
+
+
+def _rank(replica: Replica[Any]) -> int:
+    """One that is out of order gets the next job that comes once it may be tried: nothing else would ever ask it."""
+    if replica.state == "open" and replica.triable:
+        return 0
+    if replica.ready:
+        return 1
+    return 2 if replica.state == "closed" else 3
 
 
 def replicated_jobs(

@@ -66,7 +66,8 @@ class Row:
     def __init__(self, count: int = 3) -> None:
         self.clock = Clock()
         self.studios = [Studio(f"studio-{number}:8000") for number in range(count)]
-        self.engine = ReplicatedJobs("film", [Replica("film", each.name, each, self.clock) for each in self.studios])
+        self.replicas: list[Replica[Any]] = [Replica("film", each.name, each, self.clock) for each in self.studios]
+        self.engine = ReplicatedJobs("film", self.replicas)
 
     def at(self, handle: str) -> Studio:
         (studio,) = [each for each in self.studios if handle.startswith(each.name)]
@@ -149,6 +150,35 @@ async def test_one_that_begins_nothing_is_asked_last() -> None:
     before = len(broken.begun)
     await row.engine.start(asked(99))
     assert len(broken.begun) == before == 0
+
+
+async def test_one_that_is_well_again_begins_jobs_again_although_the_others_never_failed() -> None:
+    """There are no probes: who is never asked would be out for ever."""
+    row = Row()
+    broken = row.studios[0]
+    broken.failure = EngineUnavailable("away")
+    number = 0
+    while row.replicas[0].state == "closed":
+        row.clock.now += 10
+        number += 1
+        await row.engine.start(asked(number))
+    broken.failure = None
+    row.clock.now += 10
+    for later in range(1, 31):
+        await row.engine.start(asked(number + later))
+    assert len(broken.begun) > 3
+
+
+async def test_one_that_is_still_out_of_order_is_tried_by_one_job_at_a_time_ever_more_seldom() -> None:
+    row = Row()
+    broken = row.studios[0]
+    broken.failure = EngineUnavailable("away")
+    for number in range(600):
+        row.clock.now += 1
+        await row.engine.start(asked(number))
+    assert sum(len(studio.begun) for studio in row.studios) == 600
+    # Three that open it, then 1, 2, 4, … 32 s and each minute.
+    assert 12 <= broken.asked <= 24
 
 
 async def test_a_job_of_an_address_that_the_row_has_no_more_is_lost_and_says_so() -> None:
