@@ -29,5 +29,7 @@ class Waiting:
 
     def let_go(self) -> None:
         now = asyncio.get_running_loop().time()
-        for scope in self._scopes:
+        # Once each: whoever takes long to go is still there when the next probe fails.
+        scopes, self._scopes = self._scopes, set()
+        for scope in scopes:
             scope.reschedule(now)

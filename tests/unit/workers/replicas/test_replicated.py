@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from schemas.catalog import Model
 from schemas.chat import Chat, Message, Text
+from schemas.chunks import Delta, TextDelta
 from schemas.errors import (
     EngineFailed,
     EngineRejected,
@@ -25,6 +27,7 @@ from workers.engine import CountsTokens, EngineBusy
 from workers.registry import Starts, build
 from workers.replicas.prefix import Load
 from workers.replicas.replicated import Replicated, ReplicatedText, names_of
+from workers.replicas.waiting import Waiting
 from workers.retry import generate_with_retries
 
 
@@ -318,6 +321,29 @@ async def test_who_waits_waits_on_where_there_is_no_other() -> None:
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert row.replicas[0].outstanding == 0
+
+
+async def test_who_takes_long_to_go_is_let_go_once() -> None:
+    """Each probe that fails lets go; the second would find the first one's still there, and end the probes."""
+    leaving, gone_at_last = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_go() -> AsyncGenerator[Sequence[Delta], None]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            leaving.set()
+            await gone_at_last.wait()
+        yield [TextDelta("never")]
+
+    waiting = Waiting()
+    asking = asyncio.create_task(waiting.first(slow_to_go()))
+    await asyncio.sleep(0)
+    waiting.let_go()
+    await leaving.wait()
+    waiting.let_go()
+    gone_at_last.set()
+    with pytest.raises(EngineUnavailable):
+        await asking
 
 
 async def test_what_comes_of_requests_is_counted_by_address() -> None:
