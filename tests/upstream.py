@@ -111,7 +111,7 @@ class Upstream:
         self.port = 0
         """Its own once it runs; one that is started again has the same."""
         self.health = 200
-        """What it answers at /health, which is no request of a test."""
+        """What it answers at /health, which is no request of a test; nor is one for /metrics, which it has none of."""
         self._answered = 0
         self._changed = asyncio.Condition()
         self._connections: set[_Connection] = set()
@@ -205,8 +205,9 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self._used = True
-        if first.split(" ")[1] == "/health":
-            self._transport.write(f"HTTP/1.1 {self._upstream.health} Scripted\r\nContent-Length: 0\r\n\r\n".encode())
+        status = {"/health": self._upstream.health, "/metrics": 404}.get(first.split(" ")[1])
+        if status is not None:
+            self._transport.write(f"HTTP/1.1 {status} Scripted\r\nContent-Length: 0\r\n\r\n".encode())
             return
         asked = Asked(first.split(" ")[1], headers, json.loads(rest) if rest else None, self._gone)
         self._task = asyncio.create_task(self._answer(asked))
