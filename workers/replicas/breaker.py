@@ -30,6 +30,7 @@ class Breaker:
 
     def __init__(self) -> None:
         self.state: State = "closed"
+        self._on_probation = False
         self._in_a_row = 0
         self._results: deque[tuple[float, bool]] = deque()
         self._failures = 0
@@ -56,15 +57,15 @@ class Breaker:
             self.state = "open"
 
     def begun(self) -> None:
-        """A request has output: what was open is closed, on probation."""
+        """A request has output: what was open is closed, on probation until one has ended well."""
         if self.state != "closed":
             self.state = "closed"
-            self._in_a_row = CONSECUTIVE - 1
-            self._forget()
+            self._on_probation = True
 
     def succeeded(self, now: float) -> None:
         """A request ended well, or was refused for what is wrong with it."""
-        self.begun()
+        self.state = "closed"
+        self._on_probation = False
         self._in_a_row = 0
         self._open_s = FIRST_OPEN_S
         self._note(now, failed=False)
@@ -74,7 +75,7 @@ class Breaker:
         if self.state == "open":
             # What began before it was opened tells nothing new.
             return
-        if self.state == "half_open":
+        if self.state == "half_open" or self._on_probation:
             self._open_s = min(LONGEST_OPEN_S, 2 * self._open_s)
             self._open(now)
             return
@@ -98,15 +99,13 @@ class Breaker:
     def _open(self, now: float) -> None:
         self.state = "open"
         self._until = now + self._open_s
+        self._on_probation = False
         self._in_a_row = 0
-        self._forget()
+        self._results.clear()
+        self._failures = 0
 
     def _note(self, now: float, *, failed: bool) -> None:
         self._results.append((now, failed))
         self._failures += failed
         while self._results[0][0] < now - WINDOW_S:
             self._failures -= self._results.popleft()[1]
-
-    def _forget(self) -> None:
-        self._results.clear()
-        self._failures = 0

@@ -91,6 +91,27 @@ def test_one_that_came_back_is_on_probation_until_it_has_answered() -> None:
     assert breaker.state == "open"
 
 
+def test_one_that_begins_and_never_ends_an_answer_is_tried_ever_more_seldom() -> None:
+    """Each of these trials is a caller's stream, cut."""
+    breaker, now, waits = broken(), 0.0, []
+    for _ in range(8):
+        wait_s = next(wait_s for wait_s in (1, 2, 4, 8, 16, 32, 60, 120) if breaker.may_try(now + wait_s))
+        waits.append(wait_s)
+        now += wait_s
+        breaker.tries()
+        breaker.begun()
+        breaker.failed(now)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    now += 60
+    breaker.tries()
+    breaker.begun()
+    breaker.succeeded(now)
+    for _ in range(3):
+        assert breaker.state == "closed"
+        breaker.failed(now)
+    assert breaker.may_try(now + 1)
+
+
 def test_a_trial_that_was_given_up_tells_nothing() -> None:
     breaker = broken()
     breaker.tries()
