@@ -99,7 +99,7 @@ class Replicated(Generic[Asks]):
         if result_of(error) == "refused":
             return error
         if any(replica.ready for replica in self.replicas):
-            return EngineUnavailable(error.message, retry_after_s=0.0)
+            return NoReplica(error.message, retry_after_s=0.0)
         if isinstance(error, EngineBusy):
             wait_s = min(replica.rests_s for replica in self.replicas if replica.state == "closed")
             return NoRoom(error.message, retry_after_s=None if error.retry_after_s is None else wait_s)

@@ -205,7 +205,7 @@ async def test_when_all_are_full_the_wait_is_that_of_the_first_that_is_not() -> 
     row.engines[1].always = EngineBusy("full", retry_after_s=3)
     first, second = await row.failure(), await row.failure()
     assert first is not None
-    assert (type(first), first.retry_after_s) == (EngineUnavailable, 0)
+    assert (type(first), first.retry_after_s) == (NoReplica, 0)
     assert second is not None
     assert (second.code, second.status, second.retry_after_s) == ("no_replica", 503, 3)
     assert isinstance(second, EngineBusy), "the gate is to hear of it"
