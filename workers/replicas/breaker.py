@@ -57,14 +57,17 @@ class Breaker:
             self.state = "open"
 
     def begun(self) -> None:
-        """A request has output: what was open is closed, on probation until one has ended well."""
+        """A request has output: what was open is closed, on probation until one has ended well.
+
+        Not while probes fail: what ends well at an address that is being taken out is to bring nothing more there.
+        """
         if self.state != "closed":
-            self.state = "closed"
-            self._on_probation = True
+            self._on_probation = not self.unwell
+            self.state = "open" if self.unwell else "closed"
 
     def succeeded(self, now: float) -> None:
         """A request ended well, or was refused for what is wrong with it."""
-        self.state = "closed"
+        self.begun()
         self._on_probation = False
         self._in_a_row = 0
         self._open_s = FIRST_OPEN_S

@@ -140,6 +140,31 @@ def test_two_probes_open_it_and_no_request_tries_until_one_is_well() -> None:
     assert breaker.may_try(1000.0)
 
 
+def test_what_still_ends_well_where_probes_fail_brings_no_requests_there() -> None:
+    """An address that is taken out has streams that end one after the other."""
+    breaker = Breaker()
+    breaker.probed(False, 0.0)
+    breaker.probed(False, 1.0)
+    for second in range(2, 9):
+        breaker.begun()
+        breaker.succeeded(second)
+        assert breaker.state == "open"
+        assert not breaker.may_try(second)
+    breaker.probed(True, 9.0)
+    assert breaker.may_try(9.0)
+
+
+def test_one_whose_probes_failed_while_a_request_tried_it_is_tried_again() -> None:
+    breaker = broken()
+    breaker.tries()
+    breaker.probed(False, 2.0)
+    breaker.probed(False, 3.0)
+    breaker.succeeded(4.0)
+    breaker.probed(True, 5.0)
+    assert breaker.state == "open", "half open, it would be waited for that nobody tries"
+    assert breaker.may_try(5.0)
+
+
 def test_a_probe_that_is_well_does_not_close_what_requests_have_opened() -> None:
     """One that answers nonsense may say that it is well."""
     breaker = broken()
