@@ -18,6 +18,9 @@ MESSAGE_LIMIT_BYTES: Final = 900 * 1024
 PUBLISH_TIMEOUT_S: Final = 10.0
 """Longer than a killed broker needs to come back."""
 
+NODE_TIMEOUT_MS: Final = 4_000
+"""How long one node is waited for: by then the others have given what a node that hangs has led to another of them."""
+
 BATCH_BYTES: Final = 128 * 1024
 """What may wait for one partition together: with aiokafka's own 16 kB, a dozen envelopes, bursts wait in line."""
 
@@ -130,6 +133,8 @@ class LogProducer:
             request_timeout_ms=int(PUBLISH_TIMEOUT_S * 1000),
             retry_backoff_ms=50,
         )
+        # Of one request alone: as the producer's own setting it would be the limit of waiting for room as well.
+        producer.client._request_timeout_ms = NODE_TIMEOUT_MS
         try:
             await producer.start()
         except BaseException as failure:

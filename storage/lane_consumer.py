@@ -17,6 +17,12 @@ from storage.offsets import Offsets
 
 SESSION_TIMEOUT_MS: Final = 6_000
 HEARTBEAT_MS: Final = 1_500
+REQUEST_MS: Final = 8_000
+"""How long a node may leave a request unanswered: one that hangs, or is cut off, closes no connection.
+
+Joining a group may take as long as a session, since a member that died is waited for.
+"""
+
 POLL_MS: Final = 1_000
 FETCH_WAIT_MS: Final = 500
 PATIENT_FETCH_WAIT_MS: Final = 2_000
@@ -77,6 +83,7 @@ class LaneConsumer:
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
+            request_timeout_ms=REQUEST_MS,
             max_poll_interval_ms=int(max_poll_s * 1000),
             fetch_max_wait_ms=fetch_wait_ms,
             max_partition_fetch_bytes=1_048_576,

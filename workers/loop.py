@@ -39,6 +39,9 @@ FULL_S = 30.0
 UNSETTLED_PER_SLOT = 4
 """Jobs past their engine that may wait for a store, or for another worker's lease, before no more are taken."""
 
+END_TOLD_S = 0.5
+"""How long after an end somebody else is given to tell of it: a worker that has lost its partition may not know yet."""
+
 CUT_OFF_S = 60.0
 """How long a lane may give nothing but errors; a new process may find what this one does not."""
 
@@ -202,6 +205,7 @@ class LaneLoop:
     async def _work(self, job: Job, taken: Taken, slot: Slot) -> None:
         claimed = await self._claim(job, slot)
         if claimed.claim is Claim.ENDED:
+            slot.give_back()
             await self._repeat_end(job, claimed)
             return
         reply = reply_of(self._outboxes, self._log_replies, job, claimed.attempt)
@@ -260,6 +264,7 @@ class LaneLoop:
         with nothing to say, for what was reserved the second time.
         """
         if topic_of(job.reply_to) is None:
+            await asyncio.sleep(END_TOLD_S)
             lost = WorkerLost("The worker was lost at the end of this request. Ask again.")
             attempt, usage = _ended_as(claimed)
             self._outboxes.post(job.reply_to, Frame(job.id, attempt + 1, 0, [Ended("failed", usage, lost.data())]))

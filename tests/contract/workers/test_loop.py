@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
-from schemas.chunks import Delta, TextDelta
+from schemas.chunks import Delta, Ended, Frame, TextDelta
 from schemas.jobs import Job
 from schemas.usage import Usage
 from storage.jobs import JobRecords, cancel
@@ -251,6 +251,19 @@ async def test_the_end_of_a_job_that_comes_again_is_told_and_published_again(lan
     assert first.end == "completed"
     one, again = (await lane.events())[job.id]
     assert one == again
+
+
+async def test_who_ended_a_job_and_does_not_know_that_it_lost_the_partition_has_time_to_tell(lane: Lane) -> None:
+    job = lane.job(stream=False)
+    other = JobRecords(lane.line, "other", "1")
+    await other.claim(job.id, job.deadline_ms)
+    await other.finish(job.id, b"{}")
+    async with lane.worker() as worker:
+        await lane.submit(job)
+        await eventually(lambda: not worker.holds_nothing)
+        worker.outboxes.post(job.reply_to, Frame(job.id, 1, 0, [Ended("completed", Usage())]))
+        assert (await lane.end(job)).end == "completed"
+        await settled(lane, worker)
 
 
 async def test_an_end_that_only_a_newer_worker_can_read_is_published_as_it_is(lane: Lane) -> None:
