@@ -188,13 +188,13 @@ class EngineRejected(EngineFailed):
 class EngineUnavailable(EngineFailed):
     """The engine could not be reached, was overloaded, or was silent for too long."""
 
-    code, retryable = "engine_unavailable", True
+    code, status, retryable = "engine_unavailable", 503, True
 
 
 class NoReplica(EngineUnavailable):
     """None of the addresses that a model is served at can take the request."""
 
-    code, status = "no_replica", 503
+    code = "no_replica"
 
 
 class StreamCut(EngineFailed):

@@ -83,12 +83,12 @@ async def test_when_nobody_answers_the_caller_hears_of_the_model_that_was_asked(
     stack.upstream.otherwise = upstream.refusal(403, {"message": "no"})
     async with stack.client(key.secret) as http:
         response = await ask(http, "away")
-    assert "'away'" in error_of(response, 502)["message"]
+    assert "'away'" in error_of(response, 503)["message"]
 
 
 async def test_a_key_is_not_answered_by_a_model_that_it_does_not_open(stack: Stack, account: str) -> None:
     narrow = await stack.create_key(account, models=["away"])
     async with stack.client(narrow.secret) as http:
         response = await ask(http, "away")
-    assert response.status_code == 502
+    assert response.status_code == 503
     assert stack.upstream.asked == []
