@@ -47,7 +47,7 @@ class Upload(msgspec.Struct, frozen=True):
 
 
 class LineFault(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is wrong with an input file, or with its batch; `line` counts all lines of the file from 1, as editors do."""
+    """What is wrong with an input file or its batch; `line` counts all lines of the file from 1, as editors do."""
 
     code: str
     message: str
