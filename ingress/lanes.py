@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,8 @@ UNSEEN_JOB_S: Final = 20.0
 """What a job is taken to last as long as none has been seen to end: the rate of a lane just started is no rate."""
 
 DECODER: Final = msgspec.msgpack.Decoder(LaneReport)
+
+_NONE: Final[frozenset[str]] = frozenset()
 
 log = logging.getLogger(__name__)
 
@@ -104,25 +106,29 @@ class LaneBoard:
         self._reports[report.lane] = {**kept, report.worker: _Heard(now, self._sent[report.lane], report)}
 
     def state(self, lane: str) -> LaneState:
-        now = self._clock()
-        heard = self._reports.get(lane, {}).values()
-        fresh = [each for each in heard if now - each.at <= FRESH_S]
-        reports = [each.report for each in fresh]
-        return LaneState(
-            slots=sum(r.slots for r in reports),
-            running=sum(r.running for r in reports),
-            lag=sum(r.lag for r in reports) + self._come_since(lane, fresh, now),
-            ended_per_s=sum(r.ended_per_s for r in reports),
-            silent_s=now - max((each.at for each in heard), default=self._since),
-            full_models=frozenset.intersection(*[frozenset(r.full_models) for r in reports] or [frozenset()]),
-        )
+        """Asked for every request, so it looks at each report once.
 
-    def _come_since(self, lane: str, fresh: Sequence[_Heard], now: float) -> float:
-        """Of the jobs that were put into the lane since its workers told of it, those that will have to wait.
-
-        Twice what a lane can do comes to a second's work too much in the second between two reports.
+        What was put into the lane since its workers told of it, and is more than they had free and have ended since,
+        waits there too: twice what a lane can do comes to a second's work too much in the second between two reports.
         """
-        come = sum(self._sent[lane] - each.sent for each in fresh) / max(1, len(fresh))
-        ended = sum(each.report.ended_per_s * (now - each.at) for each in fresh)
-        free = sum(max(0, each.report.slots - each.report.running) for each in fresh)
-        return max(0.0, come - ended - free)
+        now, sent = self._clock(), self._sent[lane]
+        newest, workers, slots, running, lag = self._since, 0, 0, 0, 0.0
+        ended_per_s = come = gone = 0.0
+        full: frozenset[str] | None = None
+        for each in self._reports.get(lane, {}).values():
+            newest = max(newest, each.at)
+            if now - each.at > FRESH_S:
+                continue
+            report = each.report
+            workers += 1
+            slots += report.slots
+            running += report.running
+            lag += report.lag
+            ended_per_s += report.ended_per_s
+            come += sent - each.sent
+            gone += report.ended_per_s * (now - each.at) + max(0, report.slots - report.running)
+            models = frozenset(report.full_models) if report.full_models else _NONE
+            full = models if full is None else full & models
+        if workers:
+            lag += max(0.0, come / workers - gone)
+        return LaneState(slots, running, lag, ended_per_s, now - newest, full or _NONE)

@@ -100,13 +100,13 @@ class Held:
 
     @property
     def held_s(self) -> float:
-        now = time.monotonic()
-        self._held_s += self.count * (now - self._at)
-        self._at = now
+        self.add(0)
         return self._held_s
 
     def add(self, more: int) -> None:
-        self._held_s = self.held_s
+        now = time.monotonic()
+        self._held_s += self.count * (now - self._at)
+        self._at = now
         self.count += more
 
 
@@ -140,7 +140,7 @@ class Slots:
 
     @property
     def taken(self) -> bool:
-        return self.held >= self.count or bool(self._waiters)
+        return self._held.count >= self.count or bool(self._waiters)
 
     @property
     def held_s(self) -> float:
@@ -176,12 +176,13 @@ class Slots:
 
     def _take(self) -> None:
         self._held.add(1)
-        self.most_held = max(self.most_held, self.held)
-        if 2 * self.held >= self.count:
+        held = self._held.count
+        self.most_held = max(self.most_held, held)
+        if 2 * held >= self.count:
             self.pressed.set()
 
     def _hand_on(self) -> None:
-        while self._waiters and self.held < self.count:
+        while self._waiters and self._held.count < self.count:
             waiter = self._waiters.popleft()
             # Whoever was cancelled a moment ago is among them until its task runs.
             if not waiter.done():

@@ -6,15 +6,19 @@ node's metrics port, calls it `ray_vllm_num_requests_running` or, in older relea
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_SERIES: Final = re.compile(
-    rb"^(ray_)?vllm[:_](num_requests_running|num_requests_waiting|kv_cache_usage_perc|gpu_cache_usage_perc"
-    rb"|prompt_tokens_total|generation_tokens_total)\{([^}\n]*)\} (\S+)",
-    re.MULTILINE,
+_NAMES: Final = (
+    b"num_requests_running",
+    b"num_requests_waiting",
+    b"kv_cache_usage_perc",
+    b"gpu_cache_usage_perc",
+    b"prompt_tokens_total",
+    b"generation_tokens_total",
 )
+_SERIES: Final = re.compile(rb"(ray_)?vllm[:_](\w+)\{([^}\n]*)\} (\S+)")
 _MODEL: Final = re.compile(rb'(?:^|,)model_name="((?:[^"\\]|\\.)*)"')
 
 
@@ -39,8 +43,7 @@ def read(page: bytes, model: str) -> Reading | None:
     is one model, that one is meant; on Ray's, which has all of a node, it must be called so. Raises ValueError for what
     can be no count.
     """
-    found = [match.groups() for match in _SERIES.finditer(page)]
-    named = [(_model_of(labels), rays, name, value) for rays, name, labels, value in found]
+    named = [(_model_of(labels), rays, name, value) for rays, name, labels, value in _samples(page)]
     names = {name for name, _, _, _ in named}
     wanted = model.encode()
     if wanted not in names:
@@ -61,6 +64,17 @@ def together(readings: Iterable[Reading]) -> Reading | None:
         cache_share=max(one.cache_share for one in each),
         tokens=sum(one.tokens for one in each),
     )
+
+
+def _samples(page: bytes) -> Iterator[tuple[bytes | None, bytes, bytes, bytes]]:
+    """A page has a thousand lines of histograms, of which these few are found without looking at each."""
+    for name in _NAMES:
+        at = page.find(name + b"{")
+        while at >= 0:
+            match = _SERIES.match(page, page.rfind(b"\n", 0, at) + 1)
+            if match is not None and match[2] == name:
+                yield match[1], name, match[3], match[4]
+            at = page.find(name + b"{", at + len(name))
 
 
 def _model_of(labels: bytes) -> bytes:
