@@ -13,8 +13,9 @@ REPORT_S: Final = 1.0
 class LaneReport(msgspec.Struct, frozen=True, array_like=True):
     """One worker on one lane.
 
-    `lag` counts jobs that wait for a slot, and `ended_per_s` is how many would end if all slots were taken.
-    `full_models` are those whose engine is so full that the lane's other models wait for it.
+    `slots` are those that there are, or may be in a second for all that is known. `lag` counts jobs that wait for one,
+    and `ended_per_s` is how many would end if all were taken. `full_models` are those whose engine is so full that the
+    lane's other models wait for it.
     """
 
     lane: str

@@ -32,7 +32,11 @@ class Leftover:
 
     @property
     def count(self) -> int:
-        return max(1, int(self._slots.count * self._share))
+        return self._part(self._slots.count)
+
+    @property
+    def hoped(self) -> int:
+        return self._part(self._slots.hoped)
 
     @property
     def held(self) -> int:
@@ -72,3 +76,6 @@ class Leftover:
         except asyncio.CancelledError:
             self._held.add(-1)
             raise
+
+    def _part(self, count: int) -> int:
+        return max(1, int(count * self._share))

@@ -104,6 +104,10 @@ class LaneLoop:
         return self._slots.count
 
     @property
+    def hoped_slots(self) -> int:
+        return self._slots.hoped
+
+    @property
     def held_s(self) -> float:
         return self._slots.held_s
 

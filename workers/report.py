@@ -19,13 +19,19 @@ log = logging.getLogger(__name__)
 
 
 class Reported(Protocol):
-    """A lane as its worker knows it. `ended` counts up, as does `held_s`, for how long its slots were held in all."""
+    """A lane as its worker knows it, with the slots it has and those it may have in a second.
+
+    `ended` counts up, as does `held_s`, for how long its slots were held in all.
+    """
 
     @property
     def lane(self) -> str: ...
 
     @property
     def slots(self) -> int: ...
+
+    @property
+    def hoped_slots(self) -> int: ...
 
     @property
     def running(self) -> int: ...
@@ -89,10 +95,11 @@ async def _report(line: Line, worker: str, lane: Reported) -> None:
 async def _publish(line: Line, worker: str, lane: Reported, rate: Rate) -> None:
     try:
         lag = await lane.lag()
-        ended_per_s = rate.per_s(asyncio.get_running_loop().time(), lane.ended, lane.held_s, lane.slots)
+        ended_per_s = rate.per_s(asyncio.get_running_loop().time(), lane.ended, lane.held_s, lane.hoped_slots)
         metrics.LAG.labels(lane.lane).set(lag)
         metrics.SLOTS.labels(lane.lane).set(lane.slots)
-        message = LaneReport(lane.lane, worker, lane.slots, lane.running, lag, ended_per_s, lane.full_models)
+        # An engine that nobody has asked much of yet has few slots, and sheds nobody for it.
+        message = LaneReport(lane.lane, worker, lane.hoped_slots, lane.running, lag, ended_per_s, lane.full_models)
         await line.call("PUBLISH", LANES_CHANNEL, msgspec.msgpack.encode(message))
     except Undecidable as failure:
         log.warning("lane_report_not_sent", extra={"lane": lane.lane, "reason": failure.message})

@@ -30,6 +30,10 @@ class SharedSlots:
         return sum(slots.count for slots in self._each)
 
     @property
+    def hoped(self) -> int:
+        return sum(slots.hoped for slots in self._each)
+
+    @property
     def held(self) -> int:
         return sum(slots.held for slots in self._each) + self._undecided
 

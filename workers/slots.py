@@ -11,6 +11,7 @@ from typing import Protocol
 class Turns(Protocol):
     """Slots as one lane sees them: at most `count` for it, `held` by it, `free` for it at this moment.
 
+    `hoped` are those that there may be within a second, where it is not known yet how many its engines can run.
     `waiting` are jobs taken from the lane whose own engine is full while others of the lane have room; `full_models`
     are those for which as many wait as may, so that the lane stands still. `held_s` is for how long slots were held so
     far, each by itself.
@@ -18,6 +19,9 @@ class Turns(Protocol):
 
     @property
     def count(self) -> int: ...
+
+    @property
+    def hoped(self) -> int: ...
 
     @property
     def held(self) -> int: ...
@@ -120,7 +124,7 @@ class Slots:
     full_models: tuple[str, ...] = ()
 
     def __init__(self, count: int, returned: asyncio.Event | None = None) -> None:
-        self.count = count
+        self.count = self.hoped = count
         self.returned = returned or asyncio.Event()
         """Set whenever one may have become free."""
         self.most_held = 0
@@ -146,9 +150,10 @@ class Slots:
     def held_s(self) -> float:
         return self._held.held_s
 
-    def resize(self, count: int) -> None:
+    def resize(self, count: int, hoped: int | None = None) -> None:
         """What is held beyond `count` stays held until it is given back."""
         self.count = count
+        self.hoped = count if hoped is None else hoped
         self._hand_on()
 
     async def acquire(self, model: str | None = None) -> None:

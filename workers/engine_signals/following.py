@@ -104,8 +104,9 @@ class Following:
             log.warning("engine_signals_missing", extra={"model": self._model, "reason": self._looks.reason})
 
     def _resize(self, count: int) -> None:
-        if count != self._slots.count:
-            self._slots.resize(count)
+        hoped = self._limit.hoped
+        if (count, hoped) != (self._slots.count, self._slots.hoped):
+            self._slots.resize(count, hoped)
         self._shown_slots.set(count)
 
     async def _pause(self) -> None:

@@ -29,6 +29,7 @@ class Limit:
     def __init__(self, most: int) -> None:
         self._most = most
         self._count = float(min(FIRST, most))
+        self._hoped = most
         self._doubles = True
         self._calm = 0
         self._last: Reading | None = None
@@ -37,6 +38,11 @@ class Limit:
     @property
     def count(self) -> int:
         return int(self._count)
+
+    @property
+    def hoped(self) -> int:
+        """What it may double to for all that is known: as much as there was before a rest, or the most there may be."""
+        return max(self.count, self._hoped) if self._doubles and not self._dark else self.count
 
     @property
     def doubles(self) -> bool:
@@ -76,6 +82,7 @@ class Limit:
     def rest(self, held: int) -> int:
         """The limit after a time in which it was not reached: who comes with much is to find out anew how much fits."""
         if not self._dark:
+            self._hoped = self.hoped
             self._count = min(self._count, max(float(FIRST), 2.0 * held))
             self._doubles = True
         return self.count

@@ -1,8 +1,16 @@
 """What a worker says its lane can end in a second, from what it has ended."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
-from workers.report import Rate
+from ingress.lanes import LaneBoard, shed
+from workers.engine_signals.following import Following
+from workers.engine_signals.limit import FIRST, Limit
+from workers.engine_signals.reading import Reading
+from workers.report import Rate, report
+from workers.slots import Slots
 
 
 def test_nothing_is_known_before_something_has_ended() -> None:
@@ -53,3 +61,54 @@ def test_a_lane_at_rest_forgets_nothing_and_jobs_that_become_longer_are_seen_in_
     for second in range(1, 21):
         told = rate.per_s(1_059 + second, ended=8 * 59 + 2 * second, held_s=8.0 * (59 + second), slots=8)
     assert 2 < told < 3
+
+
+class Lane:
+    """One that has run nothing yet."""
+
+    lane, running, ended, held_s, full_models = "text.default", 0, 0, 0.0, ()
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+
+    @property
+    def slots(self) -> int:
+        return self._slots.count
+
+    @property
+    def hoped_slots(self) -> int:
+        return self._slots.hoped
+
+    async def lag(self) -> int:
+        return 0
+
+
+class Told:
+    """A line that hands on what is published, and an engine that tells nothing yet."""
+
+    reason = ""
+
+    def __init__(self, board: LaneBoard) -> None:
+        self._board = board
+
+    async def call(self, *words: Any) -> None:
+        self._board.heard(words[-1])
+
+    async def look(self) -> Reading | None:
+        return None
+
+    async def close(self) -> None: ...
+
+
+async def test_a_burst_is_not_shed_because_nobody_has_asked_its_engine_yet() -> None:
+    """The gate opens within a second; a door that went by what it is now would refuse most of it at an idle engine."""
+    board, slots = LaneBoard(lambda: 1_000.0), Slots(128)
+    told = Told(board)
+    Following("m", slots, Limit(128), told)
+    assert slots.count == FIRST
+    reporting = asyncio.create_task(report(told, "worker", [Lane(slots)]))  # type: ignore[arg-type]
+    await asyncio.sleep(0.01)
+    reporting.cancel()
+    for _ in range(128):
+        assert shed("text.default", board.state("text.default"), 30, 30) is None
+        board.sent("text.default")

@@ -206,6 +206,35 @@ def test_an_engine_that_tells_nothing_has_the_most_less_what_it_turns_away() -> 
     assert limit.look_in_the_dark(17, used_up=True, refused=17) == 1
 
 
+def test_while_it_doubles_there_may_be_the_most_and_once_something_waits_what_there_is() -> None:
+    limit = Limit(MOST)
+    assert (limit.count, limit.hoped) == (FIRST, MOST)
+    limit.look(Reading(FIRST, 0), FIRST, used_up=True)
+    assert (limit.count, limit.hoped) == (2 * FIRST, MOST)
+    limit.look(Reading(10, 6), 2 * FIRST, used_up=True)
+    assert (limit.count, limit.hoped) == (10, 10)
+
+
+def test_after_a_rest_there_may_be_what_there_was() -> None:
+    limit = Limit(MOST)
+    limit.look(Reading(40, 24), 64, used_up=True)
+    for tokens in range(20):
+        limit.look(Reading(40, 0, tokens=tokens), limit.count, used_up=True)
+    before = limit.count
+    assert before > FIRST
+    assert (limit.rest(held=0), limit.hoped) == (FIRST, before)
+    assert (limit.rest(held=0), limit.hoped) == (FIRST, before)
+    limit.look(Reading(5, 3, tokens=99), FIRST, used_up=True)
+    assert limit.hoped == limit.count < FIRST
+
+
+def test_an_engine_that_tells_nothing_is_not_hoped_of() -> None:
+    limit = Limit(128)
+    limit.look_in_the_dark(0, used_up=False)
+    limit.look_in_the_dark(128, used_up=True, refused=112)
+    assert limit.hoped == limit.count == 16
+
+
 def test_after_a_rest_it_finds_out_anew() -> None:
     limit = Limit(MOST)
     for tokens in range(5):
