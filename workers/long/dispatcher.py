@@ -63,6 +63,10 @@ class Dispatcher:
         return self._held.count
 
     @property
+    def hoped_slots(self) -> int:
+        return self.slots
+
+    @property
     def held_s(self) -> float:
         return self._held.held_s
 
