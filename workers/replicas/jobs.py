@@ -8,7 +8,7 @@ from typing import Any
 from schemas.catalog import Model
 from schemas.errors import EngineFailed, PenstockError
 from storage.async_record import RemoteFile
-from workers.job_engine import JobAsked, JobEngine, State
+from workers.job_engine import GivesRanges, JobAsked, JobEngine, OnlyWhole, State
 from workers.replicas.prefix import score
 from workers.replicas.replica import Clock, Replica, result_of
 from workers.replicas.replicated import replicas_of
@@ -61,6 +61,14 @@ class ReplicatedJobs:
     def open(self, asked: JobAsked, handle: str, file: RemoteFile) -> AsyncGenerator[bytes, None]:
         engine, own = self._at(handle)
         return engine.open(asked, own, file)
+
+    def open_from(
+        self, asked: JobAsked, handle: str, file: RemoteFile, start_bytes: int
+    ) -> AsyncGenerator[bytes, None]:
+        engine, own = self._at(handle)
+        if not isinstance(engine, GivesRanges):
+            raise OnlyWhole
+        return engine.open_from(asked, own, file, start_bytes)
 
     async def cancel(self, asked: JobAsked, handle: str) -> None:
         engine, own = self._at(handle)

@@ -1,6 +1,7 @@
 """Long work at several addresses: begun once, and asked after where it was begun."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -12,11 +13,13 @@ from storage.async_record import RemoteFile
 from tests.unit.workers.replicas.scripted import Clock
 from workers import job_registry
 from workers.engine import EngineBusy
-from workers.job_engine import JobAsked, Queued, State, UncertainStart
+from workers.engines.storyboard_video import StoryboardVideo
+from workers.job_engine import GivesRanges, JobAsked, OnlyWhole, Queued, State, UncertainStart
 from workers.replicas.jobs import ReplicatedJobs
 from workers.replicas.replica import Replica
 
 FILM = Film("A heron.", "832x480", 2, 16)
+FILMS: dict[str, Any] = {"modality": "video", "video": {"sizes": ["832x480"]}}
 FILE = RemoteFile("video.mp4", "video", "video/mp4")
 
 
@@ -55,6 +58,12 @@ class Studio:
         self.calls.append(("open", handle))
         yield self.name.encode()
 
+    async def open_from(
+        self, asked: JobAsked, handle: str, file: RemoteFile, start_bytes: int
+    ) -> AsyncGenerator[bytes, None]:
+        self.calls.append(("open_from", f"{handle} {start_bytes}"))
+        yield self.name.encode()[start_bytes:]
+
     async def cancel(self, asked: JobAsked, handle: str) -> None:
         self.calls.append(("cancel", handle))
 
@@ -89,6 +98,26 @@ async def test_jobs_are_spread_and_stay_where_they_were_begun() -> None:
         own = f"film of job_{number}"
         assert studio.calls[-3:] == [("poll", own), ("open", own), ("cancel", own)]
     assert all(len(studio.begun) > 8 for studio in row.studios)
+
+
+async def test_a_file_is_read_on_where_its_job_was_begun() -> None:
+    row = Row()
+    handle = await row.engine.start(asked())
+    studio = row.at(handle)
+    assert isinstance(row.engine, GivesRanges)
+    assert [piece async for piece in row.engine.open_from(asked(), handle, FILE, 3)] == [studio.name.encode()[3:]]
+    assert studio.calls == [("open_from", "film of job_1 3")]
+
+
+async def test_engines_that_give_files_whole_say_so() -> None:
+    row = Row()
+    handle = await row.engine.start(asked())
+    whole = StoryboardVideo(Model.model_validate({"id": "board", "engine": "storyboard", **FILMS}), None)
+    for replica in row.replicas:
+        replica.served = whole
+    with pytest.raises(OnlyWhole):
+        async with aclosing(row.engine.open_from(asked(), handle, FILE, 0)) as pieces:
+            await anext(pieces)
 
 
 @pytest.mark.parametrize("failure", [EngineUnavailable("x"), EngineBusy("x"), EngineRejected("x"), EngineFailed("x")])
@@ -201,7 +230,7 @@ async def test_closing_closes_each() -> None:
 
 @pytest.mark.parametrize("engine", ["vllm", "openai_compatible"])
 def test_a_row_of_films_with_several_addresses(engine: str) -> None:
-    fields: dict[str, Any] = {"id": "film", "modality": "video", "engine": engine, "video": {"sizes": ["832x480"]}}
+    fields: dict[str, Any] = {"id": "film", "engine": engine, **FILMS}
     fields |= {"base_url": "http://a:1/v1", "replicas": ["http://b:2/v1"]}
     assert isinstance(job_registry.build(Model.model_validate(fields), {}), ReplicatedJobs)
     one = job_registry.build(Model.model_validate({**fields, "replicas": []}), {})
