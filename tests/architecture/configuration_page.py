@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings
 from ingress.batches.settings import BatchSettings
 from ingress.log_door.settings import LogDoorSettings
 from ingress.settings import IngressSettings
+from penstock.topics import TopicSettings
 from storage.settings import ObserveSettings, StorageSettings
 from storage.settings_help import variables
 from streams.settings import StreamsSettings
@@ -26,6 +27,7 @@ SECTIONS: list[tuple[str, type[BaseSettings]]] = [
     ("Dispatcher and jobs worker", LongSettings),
     ("Dispatcher: webhooks", WebhookSettings),
     ("Streams", StreamsSettings),
+    ("`penstock topics`, which makes the log's topics", TopicSettings),
 ]
 
 HEAD = """# Configuration
