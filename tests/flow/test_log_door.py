@@ -265,35 +265,6 @@ async def test_what_cannot_be_read_is_set_aside_and_stops_nobody(
     assert "authorization" not in headers_of(letter)
 
 
-async def test_what_became_of_submissions_is_counted_by_operation(stack: Stack, producer: Producer) -> None:
-    url = f"http://127.0.0.1:{(port := free_port())}"
-    await stack.stop("logdoor")
-    await stack.start("logdoor", PENSTOCK_METRICS_PORT=str(port), **SHORT)
-    body = {"model": "scripted", "messages": QUESTION}
-    await producer.ask(CHAT, body, idempotency_key="counted")
-    await producer.ask(CHAT, body, idempotency_key="counted")
-    await producer.ask("/v1/completions", {"model": "no-such", "prompt": "Greet me."})
-    await producer.put(b"no JSON")
-
-    async def counted() -> dict[tuple[str, str], float]:
-        return {each: await submissions(stack, url, *each) for each in COUNTED}
-
-    await until(counted, lambda found: set(found.values()) == {1.0})
-    assert await submissions(stack, url, "/v1/completions", "accepted") == 0
-
-
-COUNTED = [
-    (CHAT, "accepted"),
-    (CHAT, "repeated"),
-    ("/v1/completions", "refused"),
-    ("unreadable", "dead_lettered"),
-]
-
-
-async def submissions(stack: Stack, url: str, operation: str, outcome: str) -> float:
-    return await stack.metric("penstock_ingress_submissions_total", url, operation=operation, outcome=outcome)
-
-
 async def test_the_same_idempotency_key_runs_once(stack: Stack, producer: Producer, account: str) -> None:
     body = {"model": "scripted", "messages": QUESTION}
     release = asyncio.Event()
@@ -418,3 +389,32 @@ async def test_a_reply_that_came_while_the_door_was_dead_is_published(
     await stack.start("logdoor", **SHORT)
     (told,) = await producer.results(named)
     assert said(CHAT, told.value["body"]) == "late"
+
+
+async def test_what_became_of_submissions_is_counted_by_operation(stack: Stack, producer: Producer) -> None:
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    await stack.stop("logdoor")
+    await stack.start("logdoor", PENSTOCK_METRICS_PORT=str(port), **SHORT)
+    body = {"model": "scripted", "messages": QUESTION}
+    await producer.ask(CHAT, body, idempotency_key="counted")
+    await producer.ask(CHAT, body, idempotency_key="counted")
+    await producer.ask("/v1/completions", {"model": "no-such", "prompt": "Greet me."})
+    await producer.put(b"no JSON")
+
+    async def counted() -> dict[tuple[str, str], float]:
+        return {each: await submissions(stack, url, *each) for each in COUNTED}
+
+    await until(counted, lambda found: set(found.values()) == {1.0})
+    assert await submissions(stack, url, "/v1/completions", "accepted") == 0
+
+
+COUNTED = [
+    (CHAT, "accepted"),
+    (CHAT, "repeated"),
+    ("/v1/completions", "refused"),
+    ("unreadable", "dead_lettered"),
+]
+
+
+async def submissions(stack: Stack, url: str, operation: str, outcome: str) -> float:
+    return await stack.metric("penstock_ingress_submissions_total", url, operation=operation, outcome=outcome)
