@@ -16,7 +16,7 @@ help:
 	@echo "make up      install, and run the stack in .penstock until Ctrl-C   (ARGS='--port 9000')"
 	@echo "make test    install, and run the tests that need no server from outside"
 	@echo "make test-slow    run the rest of them: kills at every other moment, clients of every age, a few minutes"
-	@echo "make test-vllm     install vLLM for the CPU (5 GB), and run the tests against a real one"
+	@echo "make test-vllm     install vLLM for the CPU (5 GB), and run the tests against real ones, two of them behind Ray Serve"
 	@echo "make test-s3       run the object storage's tests against a real SeaweedFS"
 	@echo "make test-deploy   build Helm, and hold the chart to the code and to Kubernetes' schemas; needs Go"
 	@echo "make test-clients  install Claude Code, and run the tests with it"
@@ -56,6 +56,7 @@ test-vllm: $(SET_UP) $(VLLM)
 	@$(BIN)/python -m storage.local.kafka_install
 	$(BIN)/python -m pytest tests/integration/vllm/test_vllm.py $(ARGS)
 	$(BIN)/python -m pytest tests/integration/vllm/test_vllm_embeddings.py tests/integration/vllm/test_schemas.py $(ARGS)
+	$(BIN)/python -m pytest tests/integration/ray_serve $(ARGS)
 
 # An environment of its own: what vLLM pins and what Penstock needs do not go together.
 $(VLLM): requirements/vllm.lock | $(SET_UP)
