@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,7 @@ PARTS: Final = (
     *("dispatcher", "celery", "log-door", "batches", "streams"),
 )
 STOP_S: Final = 10.0
+RESTART_S: Final = 0.5
 START_S: Final = 150.0
 
 SECRETS: Final = {
@@ -101,11 +102,20 @@ class Cluster(Running):
         await asyncio.gather(*[one(name) for name in names])
 
     async def kill(self, *names: str) -> None:
-        """kill -9."""
-        for name in names:
-            os.kill(self._children[name].pid, signal.SIGKILL)
-        for name in names:
-            await self._children.pop(name).wait()
+        """kill -9, after which they stay dead."""
+        children = [self._children.pop(name) for name in names]
+        for child in children:
+            os.kill(child.pid, signal.SIGKILL)
+        for child in children:
+            await child.wait()
+
+    async def keep(self) -> None:
+        """Starts again what has ended by itself, as compose.yaml has it (`restart: unless-stopped`); for ever."""
+        while True:
+            await asyncio.sleep(RESTART_S)
+            for name in [name for name, child in self._children.items() if not child.running]:
+                with suppress(StartFailed):
+                    await self.start(name)
 
     async def stop(self, name: str) -> int:
         """Tell it to end, and return its exit status: 0 if it ended in its own time."""
@@ -186,10 +196,15 @@ async def running_cluster(folder: Path, kafka: KafkaProgram, catalog: Path, **va
     given = {**SECRETS, **SMALL, "CATALOG_FILE": str(catalog), **variables}
     told = {name: service for name, service in services(given).items() if name not in WATCHING}
     cluster = Cluster(Site(folder, Places(told), kafka), told)
+    keeping = None
     try:
         await cluster.start_all()
+        keeping = asyncio.create_task(cluster.keep())
         yield cluster
     finally:
+        if keeping is not None:
+            keeping.cancel()
+            await asyncio.wait({keeping})
         await cluster.stop_all()
 
 
