@@ -24,7 +24,7 @@ APART: Final = ("east", "west")
 """One Ray Serve application each."""
 BOTH: Final = "both"
 DEPLOY_S: Final = 600
-FIRST_CHUNK_S: Final = 20
+FIRST_CHUNK_S: Final = 10
 """Ray keeps requests that come while a model has no replica, so this is what tells that there is none."""
 
 
