@@ -32,6 +32,8 @@ class Probe:
         path = base.raw_path.rstrip("/")
         paths = [health] if health is not None else [path.removesuffix("/v1") + "/health", path + "/models"]
         self._routes = [base.with_path(each, encoded=True) for each in paths]
+        self.reason = ""
+        """Why the last probe did not find it well, for the log."""
 
     async def well(self, http: aiohttp.ClientSession) -> bool:
         """Who refuses because it is not told a secret is there; who knows no such route at any path is not."""
@@ -39,8 +41,10 @@ class Probe:
             try:
                 async with http.get(route, allow_redirects=False) as response:
                     status = response.status
-            except (aiohttp.ClientError, OSError, TimeoutError):
+            except (aiohttp.ClientError, OSError, TimeoutError) as failure:
+                self.reason = f"{route}: {failure!r}"
                 return False
+            self.reason = f"{route} answered {status}"
             if status != 404:
                 # The next time it is asked first.
                 self._routes.remove(route)
@@ -96,7 +100,7 @@ class Probes:
         await asyncio.sleep(random.random() * self._again_s)
         while True:
             well = await probe.well(self._http)
-            replica.probed(well)
+            replica.probed(well, probe.reason)
             if replica.unwell:
                 self._on_out(replica)
             waited_s = 0.0

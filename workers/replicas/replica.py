@@ -74,10 +74,11 @@ class Replica(Generic[Served]):
         """Whether its probes fail."""
         return self._breaker.unwell
 
-    def probed(self, well: bool) -> None:
+    def probed(self, well: bool, reason: str = "") -> None:
+        """`reason` is what the probe met, and is told in the log alone: it names the address."""
         was = self._breaker.state
         self._breaker.probed(well, self._clock())
-        self._tell(was, "probe")
+        self._tell(was, "probe", reason)
 
     def begun(self) -> None:
         """A request has its first output."""
@@ -135,13 +136,14 @@ class Replica(Generic[Served]):
                 self._breaker.untried()
         self._tell(was)
 
-    def _tell(self, was: State, who: str = "request") -> None:
+    def _tell(self, was: State, who: str = "request", reason: str | None = None) -> None:
         """Shows and logs what has changed since."""
         now = self._breaker.state
         if now == was:
             return
         self._shown.set(STATES[now])
-        fields = {"model": self._model, "address": self.address, "by": who, "reason": self.last_failure}
+        fields = {"model": self._model, "address": self.address, "by": who}
+        fields["reason"] = self.last_failure if reason is None else reason
         if now == "open":
             log.warning("replica_out" if was == "closed" else "replica_still_out", extra=fields)
         elif now == "closed":

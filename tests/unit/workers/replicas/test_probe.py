@@ -114,6 +114,17 @@ async def test_replicas_are_watched_from_start_to_close(server: Server) -> None:
     assert all(task.cancelled() for task in probes._tasks)
 
 
+async def test_the_log_says_why_a_probe_took_a_replica_out(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """A server without either route is out from the first: whoever runs it must learn which was looked for."""
+    replica = Replica("m", "unknown", None, time.monotonic)
+    probes = Probes([(replica, Probe(server.url, None))], lambda _: None, every_s=0.04, again_s=0.02, limit_s=1)
+    await probes.start()
+    await eventually(lambda: replica.state == "open")
+    await probes.close()
+    (record,) = [each for each in caplog.records if each.message == "replica_out"]
+    assert (record.by, record.reason) == ("probe", f"{server.url}/models answered 404")  # type: ignore[attr-defined]
+
+
 async def test_nothing_is_opened_where_nothing_is_to_be_watched() -> None:
     probes = Probes([], lambda _: None)
     await probes.start()
