@@ -108,6 +108,22 @@ class LaneConsumer:
                 await self.commit()
         await _stop_consumer(self._consumer)
 
+    async def leave(self) -> None:
+        """Commits what is done and gives the partitions to the others at once, for good.
+
+        What was taken and is not done comes to them too. Who closes without leaving keeps the partitions for the time
+        of its session, as somebody who is coming back under the same name.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self.commit()
+        self._offsets.clear()
+        self._kept.clear()
+        # aiokafka has a named member never say that it leaves.
+        self._consumer._coordinator._group_instance_id = None
+        self._consumer.unsubscribe()
+        await _stop_consumer(self._consumer)
+
     async def take(self, most: int) -> list[Taken]:
         """Up to `most` messages; waits POLL_MS for the first. Must be called at least every MAX_POLL_S.
 

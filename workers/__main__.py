@@ -181,10 +181,10 @@ class Worker:
 
     async def _run(self, loops: Sequence[LaneLoop], stop: asyncio.Event) -> None:
         serving = [asyncio.create_task(lane.run()) for lane in loops]
+        serving.append(asyncio.create_task(report(self._line, self._settings.worker_name, loops)))
         keeping = [asyncio.create_task(lane.commit()) for lane in loops]
         keeping.append(asyncio.create_task(keep_name(self._line, self._settings.worker_name, self._incarnation)))
         keeping.append(asyncio.create_task(self._runs.keep_leases()))
-        keeping.append(asyncio.create_task(report(self._line, self._settings.worker_name, loops)))
         keeping.append(asyncio.create_task(self._sweep()))
         keeping += [asyncio.create_task(each.run()) for each in self._following.values()]
         stopping = asyncio.create_task(stop.wait())

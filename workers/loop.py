@@ -36,6 +36,9 @@ COMMIT_S = 0.2
 FULL_S = 30.0
 """How long a full worker waits for a slot before it tells the group that it lives."""
 
+HANDOVER_S = 1.0
+"""How long a lane waits for a worker that stops: most jobs end within it, and need not be given to anybody."""
+
 UNSETTLED_PER_SLOT = 4
 """Jobs past their engine that may wait for a store, or for another worker's lease, before no more are taken."""
 
@@ -153,9 +156,16 @@ class LaneLoop:
         return self._slots.waiting + (await self._consumer.lag() if full else 0)
 
     async def drain(self, timeout_s: float) -> None:
-        """Waits for the jobs under way; what is not done by then is left to be delivered again."""
+        """Waits for the jobs under way; what is not done by then is left to be delivered again.
+
+        Others have the lane's partitions meanwhile, with what has come since. They are also given the jobs that are
+        under way here for longer than HANDOVER_S, and wait for their leases to run out or for their ends.
+        """
         if self._open:
-            _, late = await asyncio.wait(self._open, timeout=timeout_s)
+            await asyncio.wait(self._open, timeout=min(HANDOVER_S, timeout_s))
+        await self._consumer.leave()
+        if self._open:
+            _, late = await asyncio.wait(self._open, timeout=max(0.0, timeout_s - HANDOVER_S))
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)

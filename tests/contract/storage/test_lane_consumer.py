@@ -4,6 +4,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from aiokafka.errors import CommitFailedError
@@ -37,7 +38,7 @@ async def wide_topic(kafka: str) -> str:
 @pytest.fixture
 def consuming(kafka: str) -> Opening:
     @contextlib.asynccontextmanager
-    async def opened(topic: str, instance: str | None, **more: float) -> AsyncIterator[LaneConsumer]:
+    async def opened(topic: str, instance: str | None, **more: Any) -> AsyncIterator[LaneConsumer]:
         consumer = LaneConsumer(kafka, topic, f"{topic}.group", instance, **more)
         await consumer.open()
         try:
@@ -109,6 +110,22 @@ async def test_a_killed_consumer_has_its_partitions_back_at_once_under_its_old_n
         assert time.perf_counter() - started < 3
     with contextlib.suppress(Exception):
         await dead.close()
+
+
+async def test_who_leaves_gives_its_partitions_to_the_others_at_once(
+    producer: LogProducer, wide_topic: str, consuming: Opening
+) -> None:
+    async with consuming(wide_topic, "a") as leaving, consuming(wide_topic, "b") as staying:
+        await fill(producer, wide_topic, 40)
+        first, *_ = await asyncio.gather(take(leaving, 1), take(staying, 1))
+        leaving.done(first[0])
+        await leaving.leave()
+        left_at = time.perf_counter()
+        again = await take(staying, 38)
+        assert time.perf_counter() - left_at < 3, "long before its session is over"
+        assert first[0].value not in [taken.value for taken in again]
+        leaving.done(first[0])
+        assert await leaving.commit() == {}
 
 
 async def test_when_another_worker_joins_and_leaves_nothing_is_lost_and_nothing_done_comes_again(

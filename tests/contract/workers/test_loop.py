@@ -10,6 +10,7 @@ from schemas.jobs import Job
 from schemas.usage import Usage
 from storage.jobs import JobRecords, cancel
 from tests.contract.workers.lane import DrivenEngine, Lane, Worker
+from tests.running import until
 from tests.waiting import eventually
 
 
@@ -19,10 +20,14 @@ async def lapse(lane: Lane, job: Job) -> None:
 
 
 async def settled(lane: Lane, worker: Worker) -> None:
-    """All that was taken is done, and committed."""
-    await eventually(lambda: worker.holds_nothing)
-    await worker.consumer.commit()
-    assert await lane.uncommitted() == 0
+    """All that is in the lane was taken, is done, and committed."""
+
+    async def uncommitted() -> int:
+        await worker.consumer.commit()
+        return await lane.uncommitted()
+
+    await until(uncommitted, lambda count: count == 0)
+    assert worker.holds_nothing
 
 
 async def test_every_job_ends_once_is_charged_and_leaves_nothing_behind(lane: Lane) -> None:
