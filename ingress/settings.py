@@ -37,7 +37,7 @@ class IngressSettings(BaseSettings):
     key_ttl_s: float = Field(60, gt=0, description="Age at which a cached access key is looked up again")
     responses_days: int = Field(30, ge=1, description="How long stored responses are kept")
     files_days: int = Field(30, ge=1, description="How long files are kept, and what batches give")
-    batches_open: int = Field(64, ge=1, description="Batches of an account that may be under way; above it, 429")
+    account_batches: int = Field(64, ge=1, description="Batches of an account that may be under way; above it, 429")
     responses_dialect: Literal["openai", "open_responses"] = Field(
         "openai", description="Whose events /v1/responses sends where the two differ"
     )

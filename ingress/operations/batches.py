@@ -55,9 +55,9 @@ async def create(door: Door, asked: Incoming) -> Done:
         case DigitalOceanBatchRequest():
             batch = await _digitalocean(door, asked, wanted)
     await _keep_input(door, batch)
-    made = await door.batches.create(batch, door.settings.batches_open)
+    made = await door.batches.create(batch, door.settings.account_batches)
     if made is None:
-        most = door.settings.batches_open
+        most = door.settings.account_batches
         raise RateLimited(f"{most} batches of this account are under way. Wait for one to end.", retry_after_s=60)
     if made == batch.id:
         metrics.BATCHES.labels("validating").inc()
