@@ -100,9 +100,9 @@ class Replicated(Generic[Asks]):
             return error
         if any(replica.ready for replica in self.replicas):
             return NoReplica(error.message, retry_after_s=0.0)
-        if isinstance(error, EngineBusy):
-            wait_s = min(replica.rests_s for replica in self.replicas if replica.state == "closed")
-            return NoRoom(error.message, retry_after_s=None if error.retry_after_s is None else wait_s)
+        rests_s = [replica.rests_s for replica in self.replicas if replica.state == "closed"]
+        if isinstance(error, EngineBusy) and rests_s:
+            return NoRoom(error.message, retry_after_s=None if error.retry_after_s is None else min(rests_s))
         return NoReplica(error.message) if isinstance(error, EngineUnavailable) else error
 
 

@@ -21,7 +21,7 @@ from schemas.errors import (
     PenstockError,
     StreamCut,
 )
-from tests.unit.workers.replicas.scripted import CHAT, WHOLE, Row
+from tests.unit.workers.replicas.scripted import CHAT, WHOLE, Row, Scripted
 from workers import metrics
 from workers.engine import CountsTokens, EngineBusy
 from workers.registry import Starts, build
@@ -209,6 +209,20 @@ async def test_when_all_are_full_the_wait_is_that_of_the_first_that_is_not() -> 
     assert second is not None
     assert (second.code, second.status, second.retry_after_s) == ("no_replica", 503, 3)
     assert isinstance(second, EngineBusy), "the gate is to hear of it"
+
+
+async def test_one_that_has_no_room_while_its_probes_fail_is_not_in_order() -> None:
+    row = Row(1)
+
+    class Late(Scripted):
+        async def generate(self, job_id: str, chat: Chat) -> AsyncGenerator[Sequence[Delta], None]:
+            for _ in range(2):
+                row.replicas[0].probed(False)
+            raise EngineBusy("full", retry_after_s=20)
+            yield []
+
+    row.replicas[0].served = Late()
+    assert isinstance(await row.failure(), NoReplica)
 
 
 async def test_when_all_are_gone_it_says_so_at_once_and_then_they_come_back() -> None:
