@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import aiohttp
+import msgspec
 
 from workers.ray_serve.application import serve_config
 from workers.ray_serve.plan import ClusterPlan
@@ -33,7 +34,7 @@ async def deploy(plan: ClusterPlan, token: str, tell: Tell, wait_s: float) -> No
     dashboard = str(plan.cluster.dashboard).rstrip("/")
     config = serve_config(plan)
     async with _asking(dashboard, token) as ask:
-        for line in changes((await ask("GET", None))["applications"], config["applications"]):
+        for line in changes(await ask("GET", None), config["applications"]):
             tell(f"{dashboard}: {line}")
         await ask("PUT", config)
         try:
@@ -66,7 +67,7 @@ async def _until_it_runs(ask: "Ask", config: dict[str, Any], dashboard: str, tel
     """Tells each change of state. Raises DeployFailed with Ray's own reason."""
     told: dict[str, str] = {}
     while True:
-        found = (await ask("GET", None))["applications"]
+        found = await ask("GET", None)
         states = {each["name"]: found.get(each["name"], {}) for each in config["applications"]}
         for name, state in states.items():
             status = str(state.get("status", "NOT_STARTED"))
@@ -96,6 +97,10 @@ def _why(state: Mapping[str, Any]) -> str:
     return f"{state.get('status')}: {lines[-1] if lines else 'Ray gives no reason'}"
 
 
+class _Found(msgspec.Struct):
+    applications: dict[str, Any]
+
+
 Ask = Callable[[str, dict[str, Any] | None], Any]
 
 
@@ -111,11 +116,21 @@ async def _asking(dashboard: str, token: str) -> AsyncIterator[Ask]:
                     text = await response.text()
                     if response.status != 200:
                         raise DeployFailed(f"{dashboard}: {_refusal(response.status, text)}")
-                    return await response.json() if method == "GET" else None
+                    return _applications(dashboard, text) if method == "GET" else None
             except (aiohttp.ClientError, TimeoutError) as exc:
                 raise DeployFailed(f"{dashboard}: the cluster cannot be reached: {exc or type(exc).__name__}") from exc
 
         yield ask
+
+
+def _applications(dashboard: str, text: str) -> dict[str, Any]:
+    """What runs, by name. Raises DeployFailed for what Ray's dashboard would not say."""
+    try:
+        return msgspec.json.decode(text, type=_Found).applications
+    except msgspec.DecodeError as exc:
+        raise DeployFailed(
+            f"{dashboard}: answered with what is no list of applications: is it Ray's dashboard?"
+        ) from exc
 
 
 def _refusal(status: int, text: str) -> str:

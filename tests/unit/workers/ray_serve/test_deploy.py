@@ -95,6 +95,18 @@ async def test_a_cluster_that_is_gone_says_so(tmp_path: Path, dashboard: Dashboa
         await deploy(plan(tmp_path, url), TOKEN, print, wait_s=30)
 
 
+@pytest.mark.parametrize("page", ["<html>", "{}", '{"applications": []}'])
+async def test_what_is_no_dashboard_of_ray_says_so(tmp_path: Path, page: str) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=page)
+
+    app = web.Application()
+    app.router.add_get(APPLICATIONS, answer)
+    async with TestServer(app) as server:
+        with pytest.raises(DeployFailed, match="is it Ray's dashboard"):
+            await deploy(plan(tmp_path, server.make_url("/")), TOKEN, print, wait_s=5)
+
+
 async def test_a_wait_has_an_end(tmp_path: Path, dashboard: Dashboard) -> None:
     dashboard.states = [{"m0": {"status": "DEPLOYING"}}] * 9
     with pytest.raises(DeployFailed, match=r"not all applications run after 0 s; it goes on without us"):
