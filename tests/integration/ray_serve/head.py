@@ -1,6 +1,7 @@
 """A Ray cluster of one node on this machine, with token authentication."""
 
 import asyncio
+import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -79,6 +80,14 @@ class RayHead:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         await self._gone()
+
+    def spare_a_core(self) -> None:
+        """Keeps the vLLMs that run now to one core, for ONE_CORE's reason; to load they may have all there are."""
+        for process in self._tree():
+            with suppress(psutil.NoSuchProcess):
+                if process.name().startswith("VLLM"):
+                    for thread in process.threads():
+                        os.sched_setaffinity(thread.id, {min(os.sched_getaffinity(0))})
 
     async def applications(self) -> dict[str, Any]:
         """What Ray says of them, by name."""

@@ -45,10 +45,12 @@ async def test_a_cell(engine: VLLM, site: Site, cell: tuple[str, str], stream: b
 
 @WHOLE_OR_STREAM
 async def test_a_client_that_leaves_frees_the_engine(served: Served, stack: Stack, site: Site, stream: bool) -> None:
+    served.head.spare_a_core()
     await leave(stack, site, ROW, served.head.metric, stream=stream)
 
 
 async def test_requests_at_the_same_time_go_to_both(served: Served, stack: Stack, site: Site) -> None:
+    served.head.spare_a_core()
     fields: Any = {**chat_fields(Question(max_tokens=CONTEXT_TOKENS - 100)), "model": BOTH, "stream": True}
 
     async def busy() -> int:
