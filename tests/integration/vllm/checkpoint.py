@@ -82,7 +82,7 @@ def write(folder: Path, context_tokens: int, layers: int = 2, width: int = 128) 
             intermediate_size=2 * width,
             num_hidden_layers=layers,
             num_attention_heads=width // 32,
-            num_key_value_heads=width // 64,
+            num_key_value_heads=2,
             max_position_embeddings=context_tokens,
             bos_token_id=words.bos_token_id,
             eos_token_id=words.eos_token_id,
