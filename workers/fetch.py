@@ -33,9 +33,9 @@ REDIRECTS: Final = (301, 302, 303, 307, 308)
 class NotServed(InvalidRequest):
     """The server that a URL leads to answered with something else than the file; `passes` if it may not always."""
 
-    def __init__(self, shown: str, status: int) -> None:
-        super().__init__(f"'{shown}' could not be fetched: its server answered {status}.")
-        self.passes = status == 429 or status >= 500
+    def __init__(self, message: str, *, param: str | None = None, passes: bool = False) -> None:
+        super().__init__(message, param=param)
+        self.passes = passes
 
 
 class Fetcher:
@@ -120,7 +120,8 @@ class Fetcher:
                     url = str(target.join(URL(location)))
                     continue
                 if response.status != 200 and not (start_bytes and response.status in (PARTIAL, BEYOND)):
-                    raise NotServed(shown, response.status)
+                    words = f"'{shown}' could not be fetched: its server answered {response.status}."
+                    raise NotServed(words, passes=response.status == 429 or response.status >= 500)
                 yield response
                 return
         raise InvalidRequest(f"'{shown}' could not be fetched: it is redirected more than {MAX_REDIRECTS} times.")
