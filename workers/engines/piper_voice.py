@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,10 @@ Piper takes a sentence at once, and memory grows faster than its length: 800 wor
 PIECE_S: Final = 0.1
 """What is encoded at once: the first bytes do not wait for a whole sentence to be encoded."""
 
+HEAD_START_S: Final = 0.003
+"""What the event loop is left alone for to send the first bytes on; it would wait for the interpreter's lock, again and
+again, while the rest of the sentence is encoded."""
+
 MOST_THREADS: Final = 4
 """More threads do not make a model of this size faster."""
 
@@ -42,12 +47,16 @@ class Speech:
         """One whole text, in a thread; what is closed in the middle ends there."""
         encoder = SoundEncoder(asked.output_format, self._rate_hz)
         piece_bytes = int(PIECE_S * self._rate_hz) * SAMPLE_BYTES
-        spoken = False
+        spoken = sent = False
         for samples in self.samples(asked.text, asked.voice, asked.speed):
             spoken = spoken or bool(samples)
             for begin in range(0, len(samples), piece_bytes):
-                if mailbox.put(0, encoder.feed(samples[begin : begin + piece_bytes])):
+                encoded = encoder.feed(samples[begin : begin + piece_bytes])
+                if mailbox.put(0, encoded):
                     return
+                if encoded and not sent:
+                    sent = True
+                    time.sleep(HEAD_START_S)
         if spoken:
             mailbox.put(0, encoder.end())
 
