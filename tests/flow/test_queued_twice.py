@@ -27,7 +27,7 @@ from tests.producer import Producer, Told
 from tests.stack import Stack, running_stack, until
 from tests.upstream import Reply, answer
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 PARTS: Final = ("worker", "streams")
 LANE: Final = "text.default"

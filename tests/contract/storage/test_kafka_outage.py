@@ -17,7 +17,7 @@ from storage.local.kafka_program import KafkaProgram
 from tests.contract.storage.log import everything, made_topic
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
 class Node:

@@ -24,6 +24,7 @@ class Server:
         self.statuses: Mapping[str, int] = {}
         self.asked: list[str] = []
         self.hangs = False
+        self._stopping = asyncio.Event()
         self.port = free_port()
 
     @property
@@ -36,12 +37,13 @@ class Server:
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
 
     async def stop(self) -> None:
+        self._stopping.set()
         await self._runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         self.asked.append(request.path)
         if self.hangs:
-            await asyncio.sleep(60)
+            await self._stopping.wait()
         return web.Response(status=self.statuses.get(request.path, 404))
 
 
