@@ -68,10 +68,11 @@ def shed_full(lane: str, state: LaneState, model: str) -> Overloaded | None:
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """A report, when it came, and how many jobs this process had put into the lane by then."""
+    """A report, when it came, and how many jobs this process had put into the lane and seen to their ends by then."""
 
     at: float
     sent: int
+    over: int
     report: LaneReport
 
 
@@ -83,6 +84,7 @@ class LaneBoard:
         self._since = clock()
         self._reports: dict[str, dict[str, _Heard]] = {}
         self._sent: Counter[str] = Counter()
+        self._over: Counter[str] = Counter()
 
     def sent(self, lane: str) -> None:
         """A job is about to go into the lane."""
@@ -91,6 +93,10 @@ class LaneBoard:
     def withdrawn(self, lane: str) -> None:
         """It does not after all."""
         self._sent[lane] -= 1
+
+    def over(self, lane: str) -> None:
+        """A job that this process waited for is over."""
+        self._over[lane] += 1
 
     def heard(self, payload: bytes) -> None:
         try:
@@ -103,17 +109,22 @@ class LaneBoard:
         known = self._reports.get(report.lane, {})
         # Workers that are gone are forgotten: each restart may bring a new name.
         kept = {worker: heard for worker, heard in known.items() if now - heard.at <= FORGOTTEN_S}
-        self._reports[report.lane] = {**kept, report.worker: _Heard(now, self._sent[report.lane], report)}
+        self._reports[report.lane] = {
+            **kept,
+            report.worker: _Heard(now, self._sent[report.lane], self._over[report.lane], report),
+        }
 
     def state(self, lane: str) -> LaneState:
         """Asked for every request, so it looks at each report once.
 
         What was put into the lane since its workers told of it, and is more than they had free and have ended since,
         waits there too: twice what a lane can do comes to a second's work too much in the second between two reports.
+        What has ended since is what they usually end, or what this process has seen of it, if that is more: a lane that
+        was idle has no rate, and whoever asks it one thing after the other makes nobody wait.
         """
-        now, sent = self._clock(), self._sent[lane]
+        now, sent, over = self._clock(), self._sent[lane], self._over[lane]
         newest, workers, slots, running, lag = self._since, 0, 0, 0, 0.0
-        ended_per_s = come = gone = 0.0
+        ended_per_s = come = seen = usual = free = 0.0
         full: frozenset[str] | None = None
         for each in self._reports.get(lane, {}).values():
             newest = max(newest, each.at)
@@ -126,9 +137,11 @@ class LaneBoard:
             lag += report.lag
             ended_per_s += report.ended_per_s
             come += sent - each.sent
-            gone += report.ended_per_s * (now - each.at) + max(0, report.slots - report.running)
+            seen += over - each.over
+            usual += report.ended_per_s * (now - each.at)
+            free += max(0, report.slots - report.running)
             models = frozenset(report.full_models) if report.full_models else _NONE
             full = models if full is None else full & models
         if workers:
-            lag += max(0.0, come / workers - gone)
+            lag += max(0.0, come / workers - max(usual, seen / workers) - free)
         return LaneState(slots, running, lag, ended_per_s, now - newest, full or _NONE)

@@ -216,6 +216,7 @@ class Submitter:
     def close(self, submission: Submission) -> None:
         """Settles what was reserved; a job that no worker has ended is cancelled first and its end waited for."""
         self._open[submission.job.lane] -= 1
+        self._lanes.over(submission.job.lane)
         self._closing.begin(submission)
 
     async def drain(self, timeout_s: float) -> None:

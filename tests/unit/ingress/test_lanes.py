@@ -111,6 +111,30 @@ def test_what_this_process_put_into_a_lane_since_the_last_report_waits_there_too
     assert board.state("text.default").lag == 14
 
 
+def test_who_asks_one_thing_after_the_other_makes_nobody_wait_in_a_lane_that_has_no_rate_yet() -> None:
+    board = LaneBoard(Clock())
+    board.heard(payload("a", slots=2, running=0, lag=0, ended_per_s=0.0))
+    for _ in range(50):
+        board.sent("text.default")
+        assert board.state("text.default").lag == 0
+        board.over("text.default")
+
+
+def test_what_is_over_is_counted_once_as_the_lane_s_rate_or_as_it_was_seen() -> None:
+    clock = Clock()
+    board = LaneBoard(clock)
+    board.heard(payload("a", slots=4, running=4, lag=0, ended_per_s=8.0))
+    clock.now += 0.5
+    for _ in range(9):
+        board.sent("text.default")
+    for _ in range(3):
+        board.over("text.default")
+    assert board.state("text.default").lag == 9 - 4
+    for _ in range(3):
+        board.over("text.default")
+    assert board.state("text.default").lag == 9 - 6
+
+
 def test_it_takes_what_is_free_first_and_what_waited_is_not_taken_for_gone() -> None:
     clock = Clock()
     board = LaneBoard(clock)
