@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -72,23 +73,9 @@ def _done(standing: Standing) -> Done:
 
 async def _openai(door: Door, asked: Incoming, wanted: OpenAIBatchRequest) -> Batch:
     kept = wanted.output_expires_after
-    keep_ms = door.settings.files_days * DAY_MS if kept is None else kept.seconds * 1000
     source = await _input(door, asked, wanted.input_file_id, "input_file_id")
-    now_ms = _now_ms()
-    return Batch(
-        id=_batch_id(asked, now_ms),
-        account=asked.key.account,
-        key=asked.key,
-        address=None if asked.address is None else str(asked.address),
-        family="openai",
-        lines="openai",
-        endpoint=checked_endpoint(wanted.endpoint),
-        input=source,
-        created_ms=now_ms,
-        expires_ms=now_ms + WINDOW_MS,
-        output_keep_ms=keep_ms,
-        metadata=wanted.metadata,
-    )
+    batch = _batch(door, asked, source, checked_endpoint(wanted.endpoint), wanted.metadata)
+    return batch if kept is None else msgspec.structs.replace(batch, output_keep_ms=kept.seconds * 1000)
 
 
 async def _digitalocean(door: Door, asked: Incoming, wanted: DigitalOceanBatchRequest) -> Batch:
@@ -101,21 +88,30 @@ async def _digitalocean(door: Door, asked: Incoming, wanted: DigitalOceanBatchRe
     else:
         endpoint = checked_endpoint(wanted.endpoint)
     source = await _input(door, asked, wanted.file_id, "file_id")
+    return msgspec.structs.replace(
+        _batch(door, asked, source, endpoint, wanted.metadata),
+        family="digitalocean",
+        lines=wanted.provider,
+        request_id=wanted.request_id,
+    )
+
+
+def _batch(door: Door, asked: Incoming, source: File, endpoint: str, metadata: Mapping[str, str] | None) -> Batch:
+    """What both families say alike, in OpenAI's shape."""
     now_ms = _now_ms()
     return Batch(
-        id=_batch_id(asked, now_ms),
+        id=new_batch_id(now_ms) if asked.number is None else f"batch_{asked.number}",
         account=asked.key.account,
         key=asked.key,
         address=None if asked.address is None else str(asked.address),
-        family="digitalocean",
-        lines=wanted.provider,
+        family="openai",
+        lines="openai",
         endpoint=endpoint,
         input=source,
         created_ms=now_ms,
         expires_ms=now_ms + WINDOW_MS,
         output_keep_ms=door.settings.files_days * DAY_MS,
-        metadata=wanted.metadata,
-        request_id=wanted.request_id,
+        metadata=metadata,
     )
 
 
@@ -131,10 +127,6 @@ async def _keep_input(door: Door, batch: Batch) -> None:
     until_ms = batch.expires_ms + DAY_MS
     if batch.input.expires_ms is not None and batch.input.expires_ms < until_ms:
         await door.expiring.expire(batch.input.key, until_ms)
-
-
-def _batch_id(asked: Incoming, now_ms: int) -> str:
-    return new_batch_id(now_ms) if asked.number is None else f"batch_{asked.number}"
 
 
 def _now_ms() -> int:
