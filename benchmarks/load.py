@@ -33,21 +33,36 @@ class Target:
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is asked of each target in all; it is divided among the rounds."""
+    """How much is asked of each target in all; it is divided among the rounds.
+
+    `lengths` are the least and the most tokens of an answer: a round has them evenly spread, in an order of its own
+    that is the same for all targets. Without, the door's own number is asked for.
+    """
 
     stream: bool
     at_once: int
     requests: int
     rounds: int = 10
+    lengths: tuple[int, int] | None = None
+
+    def round(self, number: int, model: str) -> list["Wish"]:
+        wishes = max(1, self.requests // self.rounds)
+        if self.lengths is None:
+            return [Wish(model, self.stream)] * wishes
+        least, most = self.lengths
+        lengths = [least + (most - least) * place // max(1, wishes - 1) for place in range(wishes)]
+        random.Random(number).shuffle(lengths)
+        return [Wish(model, self.stream, length=length) for length in lengths]
 
 
 @dataclass(frozen=True)
 class Wish:
-    """One request; `leave_after` makes the client hang up once so many chunks have come."""
+    """One request: `leave_after` makes the client hang up once so many chunks have come, `length` are its tokens."""
 
     model: str
     stream: bool
     leave_after: int | None = None
+    length: int | None = None
 
 
 @dataclass
@@ -123,9 +138,9 @@ async def interleave(callers: Sequence[Asks], plan: Plan, watched_cpu_s: Callabl
     seen = {caller.target.name: Seen() for caller in callers}
     for caller in callers:
         await caller.ask_all([Wish(caller.target.model, plan.stream)] * FIRST_ASKED, 1)
-    for _ in range(plan.rounds):
+    for number in range(plan.rounds):
         for caller in random.sample(callers, len(callers)):
-            wishes = [Wish(caller.target.model, plan.stream)] * max(1, plan.requests // plan.rounds)
+            wishes = plan.round(number, caller.target.model)
             one = seen[caller.target.name]
             began, client_s, watched_s = time.perf_counter(), time.process_time(), watched_cpu_s()
             answers = await caller.ask_all(wishes, plan.at_once)
@@ -137,4 +152,5 @@ async def interleave(callers: Sequence[Asks], plan: Plan, watched_cpu_s: Callabl
 
 def body(door: Door, wish: Wish) -> dict[str, Any]:
     # Never twice the same, so that no gateway can answer from a cache.
-    return door.body(wish.model, f"Say something about the sea. {random.getrandbits(30)}", stream=wish.stream)
+    asked = door.body(wish.model, f"Say something about the sea. {random.getrandbits(30)}", stream=wish.stream)
+    return asked if wish.length is None else {**asked, "max_tokens": wish.length}

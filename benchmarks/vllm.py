@@ -4,18 +4,18 @@ vLLM runs on one core, as `make test-vllm` runs it, over a checkpoint that is la
 takes the time; the load, Penstock and its servers have the others.
 """
 
+import os
 import shutil
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import yaml
 
-from benchmarks.doors import CHAT
 from benchmarks.figures import Latency
 from benchmarks.load import Caller, Plan, Target, interleave
 from benchmarks.load import Seen as Loaded
@@ -25,22 +25,23 @@ from benchmarks.show import shown_bounds
 from benchmarks.stack import CommandFailed, running_stack
 from benchmarks.tables import table
 from benchmarks.targets import Bound
-from tests.integration.vllm.engine import CONTEXT_TOKENS, NAME, PYTHON, running_vllm
+from tests.integration.vllm.engine import CONTEXT_TOKENS, ENGINE_CORE, NAME, PYTHON, running_vllm
 
 LAYERS: Final = 16
 WIDTH: Final = 512
-ANSWER_TOKENS: Final = 128
+LENGTHS: Final = (64, 192)
+"""Of the answers, in tokens: were they alike, all would end in one step, and ask again in one."""
+ANSWER_TOKENS: Final = sum(LENGTHS) // 2
 NO_UPSTREAM: Final = "http://127.0.0.1:9/v1"
 LEAST_SHARE: Final = 0.97
 MOST_ADDED_MS: Final = 5
 
 KINDS: Final = (
-    ("1 stream at a time", Plan(stream=True, at_once=1, requests=20)),
-    ("8 streams at a time", Plan(stream=True, at_once=8, requests=160)),
-    ("16 streams at a time", Plan(stream=True, at_once=16, requests=320)),
+    ("1 stream at a time", Plan(stream=True, at_once=1, requests=32, rounds=8, lengths=LENGTHS)),
+    ("8 streams at a time", Plan(stream=True, at_once=8, requests=320, rounds=8, lengths=LENGTHS)),
+    ("16 streams at a time", Plan(stream=True, at_once=16, requests=512, rounds=8, lengths=LENGTHS)),
 )
-QUICK_SHARE: Final = 4
-QUICK_ROUNDS: Final = 3
+QUICK_ROUNDS: Final = 2
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -67,10 +68,12 @@ class Beside(msgspec.Struct, frozen=True):
     at_once: int
     direct: Side
     penstock: Side
+    shares: list[float]
 
     @property
     def share(self) -> float:
-        return self.penstock.tokens_per_s / self.direct.tokens_per_s
+        """The median of what the rounds say, each of which asks both the same within half a minute."""
+        return median(self.shares)
 
     @property
     def added_ms(self) -> float:
@@ -82,19 +85,12 @@ class Seen(msgspec.Struct, frozen=True):
     loads: list[Beside]
 
 
-def _body(said: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": said}], "max_tokens": ANSWER_TOKENS}
-
-
-LONG: Final = replace(CHAT, ask=_body)
-"""A whole answer always has ANSWER_TOKENS: the checkpoint's likeliest token is never an end."""
-
-
 async def measure_vllm(*, quick: bool) -> Seen:
-    """Takes five minutes, or one and a half. Raises CommandFailed when something does not start."""
+    """Takes ten minutes, or three. Raises CommandFailed when something does not start."""
     if not PYTHON.exists():
         raise CommandFailed("vLLM is not installed: make test-vllm")
     machine = Machine.here()
+    _leave_the_engine_its_core()
     folder = Path(tempfile.mkdtemp(prefix="penstock-bench-"))
     async with running_vllm(folder, LAYERS, WIDTH) as engine:
         row = {
@@ -102,29 +98,36 @@ async def measure_vllm(*, quick: bool) -> Seen:
             "engine": "vllm",
             "base_url": engine.url + "/v1",
             "context_tokens": CONTEXT_TOKENS,
-            "max_output_tokens": ANSWER_TOKENS,
+            "max_output_tokens": LENGTHS[1],
         }
         catalog = folder / "vllm.yaml"
         catalog.write_text(yaml.safe_dump({"models": [row]}))
         async with running_stack(folder, NO_UPSTREAM, ("--catalog", str(catalog))) as stack:
             callers = [
-                Caller(Target(DIRECT, engine.url + "/v1", "", NAME, LONG)),
-                Caller(Target(PENSTOCK, stack.base_url, stack.key, NAME, LONG)),
+                Caller(Target(DIRECT, engine.url + "/v1", "", NAME)),
+                Caller(Target(PENSTOCK, stack.base_url, stack.key, NAME)),
             ]
             loads = []
             for title, plan in KINDS:
                 print(f"load: {title}", file=sys.stderr, flush=True)
                 seen = await interleave(callers, _shorter(plan) if quick else plan, lambda: 0.0)
-                sides = [Side.of(seen[name]) for name in (DIRECT, PENSTOCK)]
-                loads.append(Beside(title, plan.at_once, *sides))
+                direct, penstock = seen[DIRECT], seen[PENSTOCK]
+                shares = [ours / theirs for theirs, ours in zip(direct.rates, penstock.rates, strict=True)]
+                loads.append(Beside(title, plan.at_once, Side.of(direct), Side.of(penstock), shares))
             for caller in callers:
                 caller.close()
     shutil.rmtree(folder)
     return Seen(machine, loads)
 
 
+def _leave_the_engine_its_core() -> None:
+    """What is started from here on inherits it; the engine is told its own."""
+    if others := os.sched_getaffinity(0) - {ENGINE_CORE}:
+        os.sched_setaffinity(0, others)
+
+
 def _shorter(plan: Plan) -> Plan:
-    return replace(plan, requests=max(QUICK_ROUNDS, plan.requests // QUICK_SHARE), rounds=QUICK_ROUNDS)
+    return replace(plan, requests=plan.requests * QUICK_ROUNDS // plan.rounds, rounds=QUICK_ROUNDS)
 
 
 def bounds(seen: Seen) -> list[Bound]:

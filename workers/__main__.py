@@ -4,7 +4,6 @@ import asyncio
 import logging
 import math
 import os
-import secrets
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,45 +16,30 @@ from schemas.catalog import Catalog, Model
 from schemas.errors import InvalidValue, Undecidable
 from schemas.topics import BATCH_LANE, batch_lane, lane_topic
 from storage.catalog import CatalogError, catalog_files, load_catalog
-from storage.expiring import ExpiringObjects
 from storage.heap import freeze_heap
-from storage.jobs import JobRecords, cancel_channel
-from storage.kafka import LogProducer
 from storage.lane_consumer import FETCH_WAIT_MS, PATIENT_FETCH_WAIT_MS, LaneConsumer
-from storage.line import Line
-from storage.log_replies import LogReplies
-from storage.object_storage import open_objects
 from storage.observe.exposition import exposed
 from storage.observe.logging import configure
-from storage.observe.tracing import Tracing
 from storage.ready import notify_ready
-from storage.replies import Outboxes
 from storage.settings import ObserveSettings, StorageSettings
 from storage.settings_help import parser
 from storage.settings_read import read_settings
-from storage.subscription import Subscription
 from storage.worker_names import take_name
 from workers.candidates import Candidates
 from workers.engine import Engine
 from workers.engine_signals.following import Following
 from workers.engines.setup import SetupError
-from workers.fetch import Fetcher
-from workers.images import Inliner
 from workers.lane_slots import lane_slots
 from workers.leftover import Leftover
 from workers.loop import LaneLoop
 from workers.name import keep_name
-from workers.pictures import Deposits
 from workers.registry import Starts, build
 from workers.report import report
-from workers.runs import Runs
 from workers.settings import WorkerSettings
-from workers.settle import Settler
+from workers.shared import open_shared
 from workers.slots import Turns
 
 OUTBOX_UNUSED_S = 300.0
-USAGE_LINGER_MS = 10
-"""Nobody waits for a usage event, so those of a moment share a request to Kafka."""
 
 log = logging.getLogger("workers")
 
@@ -76,77 +60,55 @@ class Worker:
         async with self._stack:
             loops = await self._open(catalog, lanes)
             # Ready is who can take jobs and answer them.
-            self._stack.enter_context(exposed(self._observe, self._line.connected.is_set))
+            self._stack.enter_context(exposed(self._observe, self._shared.line.connected.is_set))
             freeze_heap()
             notify_ready()
             log.info("worker_ready", extra={"lanes": list(lanes), "worker": self._settings.worker_name})
             await self._run(loops, stop)
 
     async def _open(self, catalog: Catalog, lanes: Sequence[str]) -> list[LaneLoop]:
-        keep = self._stack
-        line = Line(self._storage.redis)
-        await line.open()
-        keep.push_async_callback(line.close)
-        producer = LogProducer(self._storage.cluster, self._settings.worker_name, linger_ms=USAGE_LINGER_MS)
-        await producer.open()
-        keep.push_async_callback(producer.close)
-        tracing = Tracing("worker", self._observe.otlp_endpoint)
-        keep.callback(tracing.close)
-
-        self._incarnation = secrets.token_hex(4)
-        records = JobRecords(line, self._settings.worker_name, self._incarnation)
-        self._runs = Runs(records)
-        self._line = line
-        self._outboxes = Outboxes(line, self._runs.nobody_listens)
-        batches = [batch for lane in lanes if (batch := batch_lane(lane)) is not None]
-        handlers = {cancel_channel(lane): self._runs.cancelled for lane in [*lanes, *batches]}
-        subscription = Subscription(self._storage.redis, line, handlers, on_gap=lambda: None)
-        await subscription.open()
-        keep.push_async_callback(subscription.close)
-
-        fetcher = Fetcher(self._settings.fetch_networks, http=self._settings.fetch_http, limit_s=self._settings.fetch_s)
-        keep.push_async_callback(fetcher.close)
-        inliner = Inliner(fetcher)
-        objects = await keep.enter_async_context(open_objects(self._storage))
-        expiring = ExpiringObjects(line, objects)
-        deposits = Deposits(expiring, fetcher)
-
-        def loop_of(lane: str, slots: Turns, candidates: Candidates, patience_s: float = math.inf) -> LaneLoop:
-            return LaneLoop(
-                lane,
-                slots,
-                candidates=candidates,
-                consumer=self._consumer(lane),
-                records=records,
-                runs=self._runs,
-                outboxes=self._outboxes,
-                log_replies=LogReplies(producer, expiring),
-                objects=objects,
-                settler=Settler(records, producer, objects),
-                tracing=tracing,
-                patience_s=patience_s,
-                turned_away=self._turned_away,
-            )
-
-        loops = []
-        for lane in lanes:
-            own = [model for model in catalog if model.lane == lane]
-            engines = await self._engines(own)
-            slots, following = lane_slots(own, engines, self._settings.slots)
-            self._following |= following
-            await self._add_fallbacks(catalog, own, engines)
-            candidates = Candidates(catalog, engines, inliner, deposits)
-            loops.append(loop_of(lane, slots, candidates, self._settings.max_queue_wait_s))
-            of_batches = batch_lane(lane)
-            if of_batches is not None and self._settings.batch_share:
-                loops.append(loop_of(of_batches, Leftover(slots, self._settings.batch_share), candidates))
+        """The loops of all lanes, each of which has its partitions."""
+        shared = self._shared = await open_shared(self._stack, self._storage, self._settings, self._observe, lanes)
+        loops = [loop for lane in lanes for loop in await self._loops_of(lane, catalog)]
         for each in self._following.values():
-            keep.push_async_callback(each.close)
-        await take_name(line, self._settings.worker_name, self._incarnation)
+            self._stack.push_async_callback(each.close)
+        await take_name(shared.line, self._settings.worker_name, shared.incarnation)
         for loop in loops:
             await loop.open()
-            keep.push_async_callback(loop.close)
+            self._stack.push_async_callback(loop.close)
         return loops
+
+    async def _loops_of(self, lane: str, catalog: Catalog) -> list[LaneLoop]:
+        """The lane's own, and that of its batches, which has what the first leaves of the same slots."""
+        own = [model for model in catalog if model.lane == lane]
+        engines = await self._engines(own)
+        slots, following = lane_slots(own, engines, self._settings.slots)
+        self._following |= following
+        await self._add_fallbacks(catalog, own, engines)
+        candidates = Candidates(catalog, engines, self._shared.inliner, self._shared.deposits)
+        loops = [self._loop(lane, slots, candidates, self._settings.max_queue_wait_s)]
+        of_batches = batch_lane(lane)
+        if of_batches is not None and self._settings.batch_share:
+            loops.append(self._loop(of_batches, Leftover(slots, self._settings.batch_share), candidates))
+        return loops
+
+    def _loop(self, lane: str, slots: Turns, candidates: Candidates, patience_s: float = math.inf) -> LaneLoop:
+        shared = self._shared
+        return LaneLoop(
+            lane,
+            slots,
+            candidates=candidates,
+            consumer=self._consumer(lane),
+            records=shared.records,
+            runs=shared.runs,
+            outboxes=shared.outboxes,
+            log_replies=shared.log_replies,
+            objects=shared.objects,
+            settler=shared.settler,
+            tracing=shared.tracing,
+            patience_s=patience_s,
+            turned_away=self._turned_away,
+        )
 
     def _consumer(self, lane: str) -> LaneConsumer:
         name = self._settings.worker_name
@@ -180,11 +142,14 @@ class Worker:
         return following is not None
 
     async def _run(self, loops: Sequence[LaneLoop], stop: asyncio.Event) -> None:
+        shared = self._shared
         serving = [asyncio.create_task(lane.run()) for lane in loops]
-        serving.append(asyncio.create_task(report(self._line, self._settings.worker_name, loops)))
+        serving.append(asyncio.create_task(report(shared.line, self._settings.worker_name, loops)))
         keeping = [asyncio.create_task(lane.commit()) for lane in loops]
-        keeping.append(asyncio.create_task(keep_name(self._line, self._settings.worker_name, self._incarnation)))
-        keeping.append(asyncio.create_task(self._runs.keep_leases()))
+        keeping.append(
+            asyncio.create_task(keep_name(self._shared.line, self._settings.worker_name, self._shared.incarnation))
+        )
+        keeping.append(asyncio.create_task(self._shared.runs.keep_leases()))
         keeping.append(asyncio.create_task(self._sweep()))
         keeping += [asyncio.create_task(each.run()) for each in self._following.values()]
         stopping = asyncio.create_task(stop.wait())
@@ -192,7 +157,7 @@ class Worker:
             done, _ = await asyncio.wait([*serving, *keeping, stopping], return_when=asyncio.FIRST_COMPLETED)
             await _cancel(serving)
             await asyncio.gather(*[lane.drain(self._settings.drain_s) for lane in loops])
-            await self._outboxes.drain(timeout_s=1)
+            await self._shared.outboxes.drain(timeout_s=1)
         finally:
             await _cancel([*serving, *keeping, stopping])
         for task in done - {stopping}:
@@ -201,7 +166,7 @@ class Worker:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(OUTBOX_UNUSED_S)
-            self._outboxes.sweep(OUTBOX_UNUSED_S)
+            self._shared.outboxes.sweep(OUTBOX_UNUSED_S)
 
 
 async def _cancel(tasks: Sequence["asyncio.Task[None] | asyncio.Task[bool]"]) -> None:

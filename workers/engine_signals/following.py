@@ -21,7 +21,10 @@ LEAST_S: Final = 0.1
 
 IDLE_S: Final = 30.0
 LOST_S: Final = 10.0
-"""How long an engine may tell nothing before it is taken to be one that does not."""
+"""How long an engine that is used may tell nothing before it is taken to be one that does not.
+
+Ray drops the gauges of an engine that has nothing to do from its page, and has them again some seconds after it has.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +63,7 @@ class Following:
         """Looks while half of the slots are taken, for ever: a worker that has enough may hold what another lacks."""
         await self._look()
         while True:
+            rests = not self._slots.pressed.is_set()
             try:
                 async with asyncio.timeout(IDLE_S):
                     await self._slots.pressed.wait()
@@ -67,6 +71,8 @@ class Following:
                 self._resize(self._limit.rest(self._slots.held))
                 continue
             self._slots.pressed.clear()
+            if rests and self._seen_at is not None:
+                self._seen_at = asyncio.get_running_loop().time()
             await self._look()
             await self._pause()
             if 2 * self._slots.held >= self._slots.count:

@@ -19,7 +19,8 @@ ROOT: Final = Path(__file__).parents[3]
 PYTHON: Final = Path(os.environ.get("PENSTOCK_TEST_VLLM", ROOT / ".venv-vllm" / "bin" / "python"))
 """Of an environment that has vLLM, as `make test-vllm` makes one."""
 
-ONE_CORE: Final = ("taskset", "--cpu-list", str(min(os.sched_getaffinity(0))))
+ENGINE_CORE: Final = min(os.sched_getaffinity(0))
+ONE_CORE: Final = ("taskset", "--cpu-list", str(ENGINE_CORE))
 """Its processes wait for each other in busy loops. Let loose on two cores, they were seen to leave everything else
 without time for half a minute on end: Redis and Kafka's heartbeats went unanswered, and that a client had left was
 heard when its answer was nearly whole (2026-11). An engine on a GPU does not fight the platform for its cores.

@@ -102,6 +102,24 @@ async def test_signals_that_are_gone_for_a_moment_change_nothing(monkeypatch: py
             slot.give_back()
 
 
+async def test_an_engine_that_told_nothing_while_it_rested_is_given_time_to_tell_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(following, "LOST_S", 0.5)
+    told = Told(Reading(0, 0))
+    async with followed(told) as (slots, _):
+        await eventually(lambda: told.looks == 1)
+        told.reading = None
+        await asyncio.sleep(0.6)
+        held = [await hold(slots, never, 10) for _ in range(FIRST)]
+        await eventually(lambda: told.looks > 3)
+        assert slots.count == FIRST
+        assert not caplog.records
+        await eventually(lambda: slots.count == MOST)
+        for slot in held:
+            slot.give_back()
+
+
 async def test_an_engine_that_turns_jobs_away_is_given_fewer_at_once() -> None:
     told = Told(None)
     async with followed(told) as (slots, engine):
