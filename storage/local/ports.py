@@ -8,11 +8,22 @@ OURS: Final = range(15_000, 32_000)
 """Below the ports that systems give to outgoing connections: one of those may be gone before a server has bound it."""
 
 
+_given: set[int] = set()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nothing listens on at this moment, and that no two callers are likely to be given at once."""
-    while not is_free(port := random.choice(OURS), host):
-        pass
-    return port
+    """A port that nothing listens on at this moment, and that two callers are not given at once.
+
+    Within a process none is given twice before all have been; two processes are not likely to be given the same.
+    """
+    while True:
+        if _given.issuperset(OURS):
+            _given.clear()
+        port = random.choice(OURS)
+        if port not in _given:
+            _given.add(port)
+            if is_free(port, host):
+                return port
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
