@@ -1,4 +1,6 @@
-"""`python -m benchmarks` measures a stack; or, with a word: embeddings, speech, log-door, gate, scale, vllm, micro."""
+"""`python -m benchmarks` measures a stack; or, with a word: embeddings, speech, log-door, gate, gate-vllm,
+scale, vllm, micro.
+"""
 
 import argparse
 import asyncio
@@ -11,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 import uvloop
 
-from benchmarks import embeddings, gate, log_door, scale, speech, vllm
+from benchmarks import embeddings, gate, gate_vllm, log_door, scale, speech, vllm
 from benchmarks.load import Target
 from benchmarks.micro.measure import measure
 from benchmarks.parts import PartGone
@@ -69,6 +71,9 @@ async def _measured(asked: argparse.Namespace) -> Outcome:
         case "gate":
             gated = await gate.measure_gate(quick=asked.quick)
             return Outcome(gated, gate.shown(gated), gate.bounds(gated))
+        case "gate-vllm":
+            before_vllm = await gate_vllm.measure_gate_vllm(quick=asked.quick)
+            return Outcome(before_vllm, gate_vllm.shown(before_vllm), gate_vllm.bounds(before_vllm))
         case "log-door":
             through = await log_door.measure_log_door(quick=asked.quick)
             return Outcome(through, log_door.shown(through), log_door.bounds(through))
@@ -89,7 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("stack", "embeddings", "speech", "log-door", "gate", "scale", "vllm", "micro"),
+        choices=("stack", "embeddings", "speech", "log-door", "gate", "gate-vllm", "scale", "vllm", "micro"),
         default="stack",
         help="what to measure; default: stack",
     )

@@ -90,7 +90,7 @@ async def measure_vllm(*, quick: bool) -> Seen:
     if not PYTHON.exists():
         raise CommandFailed("vLLM is not installed: make test-vllm")
     machine = Machine.here()
-    _leave_the_engine_its_core()
+    leave_the_engine_its_core()
     folder = Path(tempfile.mkdtemp(prefix="penstock-bench-"))
     async with running_vllm(folder, LAYERS, WIDTH) as engine:
         row = {
@@ -120,7 +120,7 @@ async def measure_vllm(*, quick: bool) -> Seen:
     return Seen(machine, loads)
 
 
-def _leave_the_engine_its_core() -> None:
+def leave_the_engine_its_core() -> None:
     """What is started from here on inherits it; the engine is told its own."""
     if others := os.sched_getaffinity(0) - {ENGINE_CORE}:
         os.sched_setaffinity(0, others)

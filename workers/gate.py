@@ -13,7 +13,7 @@ from storage.replies import is_reply_channel
 from workers.engine import EngineBusy
 from workers.estimate import estimated_input_tokens, units_of
 
-LANES_SHARE: Final = 0.9
+LANES_SHARE: Final = 0.8
 """Of the longest wait, what a job may spend in its lane; the rest is for the line inside its engine."""
 
 MOST_ATTEMPTS: Final = 3

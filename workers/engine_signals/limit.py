@@ -8,7 +8,7 @@ from typing import Final
 
 from workers.engine_signals.reading import Reading
 
-FIRST: Final = 8
+FIRST: Final = 4
 """What an engine is given that has told nothing yet; doubled at every look until something waits in it."""
 
 STEP_SHARE: Final = 16

@@ -72,8 +72,8 @@ PATIENCE_S = 2.5
 
 
 def test_a_job_that_has_waited_longer_than_its_lane_lets_is_shed_and_costs_nothing() -> None:
-    assert admit(WAITED, claimed(), 2_250, PATIENCE_S) is None
-    assert admit(WAITED, claimed(), 2_251, PATIENCE_S) is not None
+    assert admit(WAITED, claimed(), 2_000, PATIENCE_S) is None
+    assert admit(WAITED, claimed(), 2_001, PATIENCE_S) is not None
     refusal = admit(WAITED, claimed(), 4_000, PATIENCE_S)
     assert refusal is not None
     assert (refusal.end, refusal.error.code, refusal.error.status) == ("failed", "overloaded", 503)

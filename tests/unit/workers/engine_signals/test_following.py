@@ -64,8 +64,8 @@ async def test_slots_follow_what_the_engine_tells_as_long_as_they_do_not_suffice
         held = [await hold(slots, never, 10) for _ in range(FIRST)]
         await eventually(lambda: slots.count == 2 * FIRST)
         held += [await hold(slots, never, 10) for _ in range(FIRST)]
-        told.reading = Reading(10, 6, tokens=2)
-        await eventually(lambda: slots.count == 10)
+        told.reading = Reading(5, 3, tokens=2)
+        await eventually(lambda: slots.count == 5)
         for slot in held:
             slot.give_back()
 

@@ -146,7 +146,8 @@ def test_gauges_that_are_told_every_ten_seconds_only_slow_it_down() -> None:
 
 def test_a_burst_is_doubled_for_and_only_as_long_as_nothing_waits() -> None:
     limit = Limit(MOST)
-    assert limit.count == FIRST == 8
+    assert limit.count == FIRST == 4
+    assert limit.look(Reading(4, 0, tokens=0), 4, used_up=True) == 8
     assert limit.look(Reading(8, 0, tokens=0), 8, used_up=True) == 16
     assert limit.look(Reading(16, 0, tokens=1), 16, used_up=True) == 32
     assert limit.look(Reading(32, 0, tokens=2), 32, used_up=True) == 64
@@ -173,14 +174,14 @@ def test_a_cut_is_not_made_again_before_its_jobs_have_ended() -> None:
 
 def test_the_same_reading_told_twice_is_no_news() -> None:
     limit = Limit(MOST)
-    told = Reading(8, 0, tokens=1)
-    assert limit.look(told, 8, used_up=True) == 16
-    assert limit.look(told, 16, used_up=True) == 16
+    told = Reading(FIRST, 0, tokens=1)
+    assert limit.look(told, FIRST, used_up=True) == 2 * FIRST
+    assert limit.look(told, 2 * FIRST, used_up=True) == 2 * FIRST
 
 
 def test_an_engine_whose_cache_is_full_is_given_no_more() -> None:
     limit = Limit(MOST)
-    assert limit.look(Reading(8, 0, cache_share=0.97, tokens=1), 8, used_up=True) == 8
+    assert limit.look(Reading(4, 0, cache_share=0.97, tokens=1), 4, used_up=True) == 4
 
 
 def test_what_an_engine_turned_away_counts_as_waiting() -> None:
@@ -211,8 +212,8 @@ def test_while_it_doubles_there_may_be_the_most_and_once_something_waits_what_th
     assert (limit.count, limit.hoped) == (FIRST, MOST)
     limit.look(Reading(FIRST, 0), FIRST, used_up=True)
     assert (limit.count, limit.hoped) == (2 * FIRST, MOST)
-    limit.look(Reading(10, 6), 2 * FIRST, used_up=True)
-    assert (limit.count, limit.hoped) == (10, 10)
+    limit.look(Reading(5, 3), 2 * FIRST, used_up=True)
+    assert (limit.count, limit.hoped) == (5, 5)
 
 
 def test_after_a_rest_there_may_be_what_there_was() -> None:
@@ -239,7 +240,7 @@ def test_after_a_rest_it_finds_out_anew() -> None:
     limit = Limit(MOST)
     for tokens in range(5):
         limit.look(Reading(1, 0, tokens=tokens), limit.count, used_up=True)
-    assert limit.count == 256
+    assert limit.count == 32 * FIRST
     assert limit.rest(held=20) == 40
     assert limit.rest(held=0) == FIRST
-    assert limit.look(Reading(8, 0, tokens=9), 8, used_up=True) == 16
+    assert limit.look(Reading(FIRST, 0, tokens=9), FIRST, used_up=True) == 2 * FIRST

@@ -20,6 +20,8 @@ from workers.engines.piper import Piper
 from workers.engines.piper_voice import MOST_PHONEMES, pieces
 
 TEXT: Final = "The river goes by the mill and then it turns to the sea."
+LONG_TEXT: Final = " and ".join([TEXT.rstrip(".")] * 6)
+"""One sentence, long enough for what the model draws by chance, each sound's length, to be the same in the sum."""
 
 
 def piper(**options: Any) -> Piper:
@@ -43,10 +45,12 @@ async def sound_of(engine: Piper, asked: Speak) -> bytes:
 @pytest.mark.asyncio(loop_scope="module")
 async def test_speed_makes_it_shorter_or_longer(engine: Piper) -> None:
     slow, own, fast = [
-        heard(await sound_of(engine, Speak(TEXT, "joe", "wav", speed=speed)), "wav").seconds for speed in (0.5, 1, 2)
+        heard(await sound_of(engine, Speak(LONG_TEXT, "joe", "wav", speed=speed)), "wav").seconds
+        for speed in (0.5, 1, 2)
     ]
-    assert slow / own == pytest.approx(2, rel=0.2)
-    assert own / fast == pytest.approx(2, rel=0.25), "the model draws each sound's length by chance"
+    # Every sound is rounded up to whole frames, so a fast one gains less.
+    assert 1.5 < slow / own < 2.2
+    assert 1.3 < own / fast < 2.2
 
 
 @pytest.mark.asyncio(loop_scope="module")
