@@ -5,7 +5,7 @@ import logging
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from storage.lane_consumer import PATIENT_FETCH_WAIT_MS, LaneConsumer
 from storage.limits import LimitStore
 from storage.line import Line
 from storage.object_storage import open_objects
+from storage.objects import Objects
 from storage.observe.exposition import exposed
 from storage.observe.logging import configure
 from storage.ready import started
@@ -111,6 +112,30 @@ async def _open(
     sweep = Sweep(jobs, ends, send_task, int(settings.long_keep_s * 1000))
     settler = Settler(JobRecords(line, settings.worker_name, incarnation), producer, objects)
     await take_name(line, settings.worker_name, incarnation)
+    dispatchers = await _open_dispatchers(keep, storage, settings, lanes, jobs=jobs, settler=settler, send=send_task)
+    keep.enter_context(exposed(observe, line.connected.is_set))
+    deliveries = await _open_deliveries(keep, storage, webhooks, line=line, jobs=jobs, objects=objects)
+    return [
+        deliveries.run(),
+        sweep.run(),
+        report(line, settings.worker_name, dispatchers),
+        keep_name(line, settings.worker_name, incarnation),
+        *(each.run() for each in dispatchers),
+        *(each.commit() for each in dispatchers),
+    ]
+
+
+async def _open_dispatchers(
+    keep: AsyncExitStack,
+    storage: StorageSettings,
+    settings: LongSettings,
+    lanes: Sequence[str],
+    *,
+    jobs: AsyncJobs,
+    settler: Settler,
+    send: Callable[[Task, JobName], Awaitable[None]],
+) -> list[Dispatcher]:
+    """One for each lane, which has its partitions."""
     dispatchers = []
     for lane in lanes:
         consumer = LaneConsumer(
@@ -123,23 +148,25 @@ async def _open(
         await consumer.open()
         keep.push_async_callback(consumer.close)
         dispatchers.append(
-            Dispatcher(lane, settings.long_slots, consumer=consumer, jobs=jobs, settler=settler, send=send_task)
+            Dispatcher(lane, settings.long_slots, consumer=consumer, jobs=jobs, settler=settler, send=send)
         )
-    keep.enter_context(exposed(observe, line.connected.is_set))
+    return dispatchers
+
+
+async def _open_deliveries(
+    keep: AsyncExitStack,
+    storage: StorageSettings,
+    webhooks: WebhookSettings,
+    *,
+    line: Line,
+    jobs: AsyncJobs,
+    objects: Objects,
+) -> Deliveries:
     database = await Database.open(storage.database)
     keep.push_async_callback(database.close)
     caller = Caller(webhooks.webhook_networks, http=webhooks.webhook_http, limit_s=webhooks.webhook_s)
     keep.push_async_callback(caller.close)
-    views, own = Views(objects), WebhookSecrets(database)
-    deliveries = Deliveries(line, jobs, views, own, caller, retry_s=webhooks.webhook_retry_s)
-    return [
-        deliveries.run(),
-        sweep.run(),
-        report(line, settings.worker_name, dispatchers),
-        keep_name(line, settings.worker_name, incarnation),
-        *(each.run() for each in dispatchers),
-        *(each.commit() for each in dispatchers),
-    ]
+    return Deliveries(line, jobs, Views(objects), WebhookSecrets(database), caller, retry_s=webhooks.webhook_retry_s)
 
 
 async def _main(lanes: Sequence[str], storage: StorageSettings, observe: ObserveSettings) -> None:
