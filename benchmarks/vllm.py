@@ -1,14 +1,16 @@
 """What Penstock leaves of a real vLLM's tokens a second, and what it adds to the first token: the same streams, both.
 
-vLLM runs on one core, as `make test-vllm` runs it, over a checkpoint that is large enough for its steps to be what
-takes the time; the load, Penstock and its servers have the others.
+The load is vLLM's own, a round on each in turn. vLLM runs on one core, as `make test-vllm` runs it, over a checkpoint
+that is large enough for its steps to be what takes the time; the load, Penstock and its servers have the others.
 """
 
 import os
+import random
 import shutil
 import sys
 import tempfile
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -16,77 +18,72 @@ from typing import Final
 import msgspec
 import yaml
 
-from benchmarks.figures import Latency
-from benchmarks.load import Caller, Plan, Target, interleave
-from benchmarks.load import Seen as Loaded
 from benchmarks.report import Machine
-from benchmarks.scenario import DIRECT, PENSTOCK
 from benchmarks.show import shown_bounds
 from benchmarks.stack import CommandFailed, running_stack
 from benchmarks.tables import table
 from benchmarks.targets import Bound
+from benchmarks.vllm_load import Question, Round, Seen, VLLMLoad
 from tests.integration.vllm.engine import CONTEXT_TOKENS, ENGINE_CORE, NAME, PYTHON, running_vllm
 
 LAYERS: Final = 16
 WIDTH: Final = 512
 LENGTHS: Final = (64, 192)
 """Of the answers, in tokens: were they alike, all would end in one step, and ask again in one."""
-ANSWER_TOKENS: Final = sum(LENGTHS) // 2
 NO_UPSTREAM: Final = "http://127.0.0.1:9/v1"
 LEAST_SHARE: Final = 0.97
 MOST_ADDED_MS: Final = 5
-
-KINDS: Final = (
-    ("1 stream at a time", Plan(stream=True, at_once=1, requests=32, rounds=8, lengths=LENGTHS)),
-    ("8 streams at a time", Plan(stream=True, at_once=8, requests=320, rounds=8, lengths=LENGTHS)),
-    ("16 streams at a time", Plan(stream=True, at_once=16, requests=512, rounds=8, lengths=LENGTHS)),
-)
+ROUND_PER_STREAM: Final = 10
+"""Answers a round has for each stream: with fewer, how the last of them end is what a round shows."""
 QUICK_ROUNDS: Final = 2
 
 
-class Side(msgspec.Struct, frozen=True):
-    """Medians: of the rounds' tokens a second, and of the streams' first tokens."""
+@dataclass(frozen=True)
+class Kind:
+    """A kind of load: streams at once, and rounds of it on either side."""
 
-    tokens_per_s: float
-    first_ms: float
-    failed: int
-    first_failure: str | None
+    at_once: int
+    rounds: int
 
-    @classmethod
-    def of(cls, seen: Loaded) -> "Side":
-        first_failure = seen.failures[0] if seen.failures else None
-        if not seen.answers:
-            raise CommandFailed(f"no answer at all: {first_failure}")
-        first_ms = Latency.of(seen.answers).first_p50_ms
-        return cls(ANSWER_TOKENS * median(seen.rates), first_ms, len(seen.failures), first_failure)
+
+KINDS: Final = (Kind(1, 4), Kind(8, 12), Kind(16, 8))
 
 
 class Beside(msgspec.Struct, frozen=True):
-    """One kind of load on both."""
+    """One kind of load on both, round for round."""
 
-    title: str
     at_once: int
-    direct: Side
-    penstock: Side
-    shares: list[float]
+    direct: list[Seen]
+    penstock: list[Seen]
 
     @property
-    def share(self) -> float:
-        """The median of what the rounds say, each of which asks both the same within half a minute."""
-        return median(self.shares)
+    def title(self) -> str:
+        return f"{self.at_once} at a time"
+
+    @property
+    def shares(self) -> list[float]:
+        """Of vLLM's own tokens a second, round for round: each asks both the same within a minute."""
+        pairs = zip(self.direct, self.penstock, strict=True)
+        return [ours.tokens_per_s / theirs.tokens_per_s for theirs, ours in pairs]
 
     @property
     def added_ms(self) -> float:
-        return self.penstock.first_ms - self.direct.first_ms
+        """To the first token's median, the median of what the rounds say."""
+        pairs = zip(self.direct, self.penstock, strict=True)
+        return median(ours.first_ms - theirs.first_ms for theirs, ours in pairs)
+
+    @property
+    def failed(self) -> int:
+        return sum(each.failed for each in self.penstock)
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True):
     machine: Machine
     loads: list[Beside]
 
 
-async def measure_vllm(*, quick: bool) -> Seen:
-    """Takes ten minutes, or three. Raises CommandFailed when something does not start."""
+async def measure_vllm(*, quick: bool) -> Report:
+    """Takes twenty minutes, or five. Raises CommandFailed when something does not start."""
     if not PYTHON.exists():
         raise CommandFailed("vLLM is not installed: make test-vllm")
     machine = Machine.here()
@@ -102,22 +99,52 @@ async def measure_vllm(*, quick: bool) -> Seen:
         }
         catalog = folder / "vllm.yaml"
         catalog.write_text(yaml.safe_dump({"models": [row]}))
-        async with running_stack(folder, NO_UPSTREAM, ("--catalog", str(catalog))) as stack:
-            callers = [
-                Caller(Target(DIRECT, engine.url + "/v1", "", NAME)),
-                Caller(Target(PENSTOCK, stack.base_url, stack.key, NAME)),
+        async with (
+            running_stack(folder, NO_UPSTREAM, ("--catalog", str(catalog))) as stack,
+            VLLMLoad.running(PYTHON, folder, folder / "checkpoint") as load,
+        ):
+            targets = Target(engine.url, ""), Target(stack.base_url.removesuffix("/v1"), stack.key)
+            loads = [
+                await _beside(load, kind.at_once, QUICK_ROUNDS if quick else kind.rounds, targets) for kind in KINDS
             ]
-            loads = []
-            for title, plan in KINDS:
-                print(f"load: {title}", file=sys.stderr, flush=True)
-                seen = await interleave(callers, _shorter(plan) if quick else plan, lambda: 0.0)
-                direct, penstock = seen[DIRECT], seen[PENSTOCK]
-                shares = [ours / theirs for theirs, ours in zip(direct.rates, penstock.rates, strict=True)]
-                loads.append(Beside(title, plan.at_once, Side.of(direct), Side.of(penstock), shares))
-            for caller in callers:
-                caller.close()
     shutil.rmtree(folder)
-    return Seen(machine, loads)
+    return Report(machine, loads)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server, by its base URL without /v1."""
+
+    url: str
+    key: str
+
+    def round(self, at_once: int, questions: list[Question]) -> Round:
+        return Round(self.url, self.key, NAME, at_once, questions)
+
+
+async def _beside(load: VLLMLoad, at_once: int, rounds: int, targets: Sequence[Target]) -> Beside:
+    """`targets` are vLLM, then Penstock. A short round on each goes before and is not counted."""
+    for target in targets:
+        await load.ask(target.round(at_once, _questions(at_once)))
+    seen: dict[Target, list[Seen]] = {target: [] for target in targets}
+    for number in range(1, rounds + 1):
+        questions = _questions(at_once * ROUND_PER_STREAM)
+        for target in random.sample(targets, len(targets)):
+            seen[target].append(await load.ask(target.round(at_once, questions)))
+        told = " and ".join(f"{seen[target][-1].tokens_per_s:.0f}" for target in targets)
+        print(f"{at_once} at a time, round {number} of {rounds}: {told} tokens/s", file=sys.stderr, flush=True)
+    direct, penstock = targets
+    return Beside(at_once, seen[direct], seen[penstock])
+
+
+def _questions(count: int) -> list[Question]:
+    """With answers evenly spread over LENGTHS, in any order."""
+    least, most = LENGTHS
+    lengths = [least + (most - least) * place // max(1, count - 1) for place in range(count)]
+    return [
+        Question(f"Say something about the sea. {random.getrandbits(30)}", length)
+        for length in random.sample(lengths, count)
+    ]
 
 
 def leave_the_engine_its_core() -> None:
@@ -126,41 +153,38 @@ def leave_the_engine_its_core() -> None:
         os.sched_setaffinity(0, others)
 
 
-def _shorter(plan: Plan) -> Plan:
-    return replace(plan, requests=plan.requests * QUICK_ROUNDS // plan.rounds, rounds=QUICK_ROUNDS)
-
-
-def bounds(seen: Seen) -> list[Bound]:
+def bounds(seen: Report) -> list[Bound]:
     """What is promised is for streams beside each other; one alone waits for every part in turn."""
     together = [each for each in seen.loads if each.at_once > 1]
     return [
-        *(Bound(f"{each.title}: tokens/s", "of vLLM's own", each.share, least=LEAST_SHARE) for each in together),
+        *(
+            Bound(f"{each.title}: tokens/s", "of vLLM's own", median(each.shares), least=LEAST_SHARE)
+            for each in together
+        ),
         *(
             Bound(f"{each.title}: first token added, p50", "ms", each.added_ms, most=MOST_ADDED_MS)
             for each in seen.loads
         ),
-        Bound("requests that failed", "", sum(each.penstock.failed for each in seen.loads), most=0),
+        Bound("requests that failed", "", sum(each.failed for each in seen.loads), most=0),
     ]
 
 
-def shown(seen: Seen) -> str:
+def shown(seen: Report) -> str:
     rows = [
         (
             each.title,
-            *(f"{side.tokens_per_s:.0f}" for side in (each.direct, each.penstock)),
-            f"{each.share:.3f}",
-            *(f"{side.first_ms:.1f}" for side in (each.direct, each.penstock)),
+            str(len(each.shares)),
+            *(f"{median(one.tokens_per_s for one in side):.0f}" for side in (each.direct, each.penstock)),
+            f"{median(each.shares):.3f} ({min(each.shares):.3f} to {max(each.shares):.3f})",
+            *(f"{median(one.first_ms for one in side):.1f}" for side in (each.direct, each.penstock)),
             f"{each.added_ms:.1f}",
-            str(each.penstock.failed),
+            str(each.failed),
         )
         for each in seen.loads
     ]
-    failures = [
-        f"{each.title}: {side.first_failure}"
-        for each in seen.loads
-        for side in (each.direct, each.penstock)
-        if side.first_failure
-    ]
-    size = f"{LAYERS} layers of {WIDTH}, {ANSWER_TOKENS} tokens an answer"
-    head = (f"vLLM, {size} (medians)", "tokens/s", "Penstock's", "share", "first, ms", "Penstock's", "added", "failed")
-    return "\n".join((table(head, rows), *failures, "", shown_bounds(bounds(seen))))
+    failures = {one.first_failure for each in seen.loads for one in each.penstock if one.first_failure}
+    size = f"{LAYERS} layers of {WIDTH}, answers of {LENGTHS[0]} to {LENGTHS[1]} tokens"
+    sides = ("tokens/s", "Penstock's", "share", "first, ms", "Penstock's", "added", "failed")
+    return "\n".join(
+        (table((f"vLLM, {size} (medians)", "rounds", *sides), rows), *failures, "", shown_bounds(bounds(seen)))
+    )
