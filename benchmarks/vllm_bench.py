@@ -1,8 +1,8 @@
 """vLLM's own load generator, `vllm bench serve`, in vLLM's environment: a round for each line of standard input.
 
-A line is a `vllm_load.Round` in JSON, its answer a line with a `vllm_load.Seen`. The arguments are the
-tokenizer's folder and a file ending in .jsonl for the questions. What the generator says goes to standard error. The command itself cannot be used: it asks for the metadata of a
-package named vllm, and the build for the CPU has another name.
+A line is a `vllm_load.Round` in JSON, its answer a line with a `vllm_load.Seen`. The arguments are the tokenizer's
+folder and a file ending in .jsonl for the questions. What the generator says goes to standard error. The command itself
+cannot be used: it asks for the metadata of a package named vllm, and the build for the CPU has another name.
 """
 
 import asyncio
