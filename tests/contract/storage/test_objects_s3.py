@@ -44,7 +44,7 @@ class Wire(Between):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self.port}"
 
 
 def between(moto: str) -> Wire:
