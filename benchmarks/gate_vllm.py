@@ -12,7 +12,6 @@ from statistics import median
 from typing import Final
 
 import msgspec
-import yaml
 
 from benchmarks.gate import LANE_WAIT_S, OFFERED, SEATS, WORKERS
 from benchmarks.load import Caller, Plan, Target, interleave
@@ -23,8 +22,8 @@ from benchmarks.show import shown_bounds
 from benchmarks.stack import CommandFailed, penstock, running_stack
 from benchmarks.tables import table
 from benchmarks.targets import Bound
-from benchmarks.vllm import LAYERS, NO_UPSTREAM, WIDTH, leave_the_engine_its_core
-from tests.integration.vllm.engine import ARGUMENTS, CONTEXT_TOKENS, NAME, PYTHON, VLLM, checkpoint, serving
+from benchmarks.vllm import LAYERS, NO_UPSTREAM, WIDTH, catalog_of, leave_the_engine_its_core
+from tests.integration.vllm.engine import ARGUMENTS, NAME, PYTHON, VLLM, checkpoint, serving
 
 ANSWER_TOKENS: Final = 128
 LOAD_S: Final = 60.0
@@ -34,7 +33,7 @@ LEAST_GOODPUT: Final = 0.9
 
 BODY: Final = {"model": NAME, "messages": [{"role": "user", "content": "Go on."}], "max_tokens": ANSWER_TOKENS}
 MARK: Final = b'"content":"'
-FULL: Final = Plan(stream=True, at_once=SEATS, requests=96, rounds=2, lengths=(ANSWER_TOKENS, ANSWER_TOKENS))
+FULL: Final = Plan(stream=True, at_once=SEATS, requests=96, rounds=2, length=ANSWER_TOKENS)
 
 
 class Full(msgspec.Struct, frozen=True):
@@ -71,15 +70,7 @@ async def measure_gate_vllm(*, quick: bool) -> Seen:
     weights = await checkpoint(folder, LAYERS, WIDTH)
     async with serving(weights, (*ARGUMENTS, "--max-num-seqs", str(SEATS)), folder / "vllm.log") as engine:
         full = await _full(engine)
-        row = {
-            "id": NAME,
-            "engine": "vllm",
-            "base_url": engine.url + "/v1",
-            "context_tokens": CONTEXT_TOKENS,
-            "max_output_tokens": ANSWER_TOKENS,
-        }
-        catalog = folder / "vllm.yaml"
-        catalog.write_text(yaml.safe_dump({"models": [row]}))
+        catalog = catalog_of(engine, folder, ANSWER_TOKENS)
         more = ("--catalog", str(catalog), "--text-workers", str(WORKERS))
         async with running_stack(folder, NO_UPSTREAM, more) as stack:
             await penstock("limits", "default", "--in-flight", "100000", "--data", str(stack.data))

@@ -35,24 +35,17 @@ class Target:
 class Plan:
     """How much is asked of each target in all; it is divided among the rounds.
 
-    `lengths` are the least and the most tokens of an answer: a round has them evenly spread, in an order of its own
-    that is the same for all targets. Without, the door's own number is asked for.
+    `length` is every answer's, in tokens. Without, the door's own number is asked for.
     """
 
     stream: bool
     at_once: int
     requests: int
     rounds: int = 10
-    lengths: tuple[int, int] | None = None
+    length: int | None = None
 
-    def round(self, number: int, model: str) -> list["Wish"]:
-        wishes = max(1, self.requests // self.rounds)
-        if self.lengths is None:
-            return [Wish(model, self.stream)] * wishes
-        least, most = self.lengths
-        lengths = [least + (most - least) * place // max(1, wishes - 1) for place in range(wishes)]
-        random.Random(number).shuffle(lengths)
-        return [Wish(model, self.stream, length=length) for length in lengths]
+    def round(self, model: str) -> list["Wish"]:
+        return [Wish(model, self.stream, length=self.length)] * max(1, self.requests // self.rounds)
 
 
 @dataclass(frozen=True)
@@ -138,9 +131,9 @@ async def interleave(callers: Sequence[Asks], plan: Plan, watched_cpu_s: Callabl
     seen = {caller.target.name: Seen() for caller in callers}
     for caller in callers:
         await caller.ask_all([Wish(caller.target.model, plan.stream)] * FIRST_ASKED, 1)
-    for number in range(plan.rounds):
+    for _ in range(plan.rounds):
         for caller in random.sample(callers, len(callers)):
-            wishes = plan.round(number, caller.target.model)
+            wishes = plan.round(caller.target.model)
             one = seen[caller.target.name]
             began, client_s, watched_s = time.perf_counter(), time.process_time(), watched_cpu_s()
             answers = await caller.ask_all(wishes, plan.at_once)

@@ -24,7 +24,7 @@ from benchmarks.stack import CommandFailed, running_stack
 from benchmarks.tables import table
 from benchmarks.targets import Bound
 from benchmarks.vllm_load import Question, Round, Seen, VLLMLoad
-from tests.integration.vllm.engine import CONTEXT_TOKENS, ENGINE_CORE, NAME, PYTHON, running_vllm
+from tests.integration.vllm.engine import CONTEXT_TOKENS, ENGINE_CORE, NAME, PYTHON, VLLM, running_vllm
 
 LAYERS: Final = 16
 WIDTH: Final = 512
@@ -83,22 +83,14 @@ class Report(msgspec.Struct, frozen=True):
 
 
 async def measure_vllm(*, quick: bool) -> Report:
-    """Takes twenty minutes, or five. Raises CommandFailed when something does not start."""
+    """Takes twenty minutes, or six. Raises CommandFailed when something does not start."""
     if not PYTHON.exists():
         raise CommandFailed("vLLM is not installed: make test-vllm")
     machine = Machine.here()
     leave_the_engine_its_core()
     folder = Path(tempfile.mkdtemp(prefix="penstock-bench-"))
     async with running_vllm(folder, LAYERS, WIDTH) as engine:
-        row = {
-            "id": NAME,
-            "engine": "vllm",
-            "base_url": engine.url + "/v1",
-            "context_tokens": CONTEXT_TOKENS,
-            "max_output_tokens": LENGTHS[1],
-        }
-        catalog = folder / "vllm.yaml"
-        catalog.write_text(yaml.safe_dump({"models": [row]}))
+        catalog = catalog_of(engine, folder, LENGTHS[1])
         async with (
             running_stack(folder, NO_UPSTREAM, ("--catalog", str(catalog))) as stack,
             VLLMLoad.running(PYTHON, folder, folder / "checkpoint") as load,
@@ -123,7 +115,10 @@ class Target:
 
 
 async def _beside(load: VLLMLoad, at_once: int, rounds: int, targets: Sequence[Target]) -> Beside:
-    """`targets` are vLLM, then Penstock. A short round on each goes before and is not counted."""
+    """`targets` are vLLM, then Penstock. A short round on each goes before and is not counted.
+
+    Raises CommandFailed where vLLM itself fails.
+    """
     for target in targets:
         await load.ask(target.round(at_once, _questions(at_once)))
     seen: dict[Target, list[Seen]] = {target: [] for target in targets}
@@ -133,8 +128,10 @@ async def _beside(load: VLLMLoad, at_once: int, rounds: int, targets: Sequence[T
             seen[target].append(await load.ask(target.round(at_once, questions)))
         told = " and ".join(f"{seen[target][-1].tokens_per_s:.0f}" for target in targets)
         print(f"{at_once} at a time, round {number} of {rounds}: {told} tokens/s", file=sys.stderr, flush=True)
-    direct, penstock = targets
-    return Beside(at_once, seen[direct], seen[penstock])
+    direct, penstock = (seen[target] for target in targets)
+    if failure := next((each.first_failure for each in direct if each.failed), None):
+        raise CommandFailed(f"vLLM failed: {failure}")
+    return Beside(at_once, direct, penstock)
 
 
 def _questions(count: int) -> list[Question]:
@@ -145,6 +142,20 @@ def _questions(count: int) -> list[Question]:
         Question(f"Say something about the sea. {random.getrandbits(30)}", length)
         for length in random.sample(lengths, count)
     ]
+
+
+def catalog_of(engine: VLLM, folder: Path, max_output_tokens: int) -> Path:
+    """A file in `folder` with the engine's row, as a team would write it."""
+    row = {
+        "id": NAME,
+        "engine": "vllm",
+        "base_url": engine.url + "/v1",
+        "context_tokens": CONTEXT_TOKENS,
+        "max_output_tokens": max_output_tokens,
+    }
+    catalog = folder / "vllm.yaml"
+    catalog.write_text(yaml.safe_dump({"models": [row]}))
+    return catalog
 
 
 def leave_the_engine_its_core() -> None:
