@@ -131,6 +131,8 @@ class Slots:
         """The most that were held at once since somebody set it back."""
         self.pressed = asyncio.Event()
         """Set when half of them are taken."""
+        self.exhausted = asyncio.Event()
+        """Set when the last of them is taken."""
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._held = Held()
 
@@ -185,6 +187,8 @@ class Slots:
         self.most_held = max(self.most_held, held)
         if 2 * held >= self.count:
             self.pressed.set()
+        if held >= self.count:
+            self.exhausted.set()
 
     def _hand_on(self) -> None:
         while self._waiters and self._held.count < self.count:

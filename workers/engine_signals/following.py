@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from contextlib import suppress
 from typing import Final, Protocol
 
 from workers import metrics
@@ -13,7 +14,12 @@ from workers.slots import Slots
 LOOK_S: Final = 0.75
 DOUBLING_LOOK_S: Final = 0.25
 """Between two looks, give or take a half by chance: workers that looked in step would always act on the same ones'
-growth. vLLM takes some milliseconds to write its page, so it is asked only while much of what it is given is used.
+growth.
+"""
+
+SPARE_LOOK_S: Final = 3.0
+"""This much later where the last slot is not taken: vLLM needs five milliseconds to write its page, in which it sends
+no token, and the limit of a worker that does not reach it matters to the others alone.
 """
 
 LEAST_S: Final = 0.1
@@ -58,6 +64,7 @@ class Following:
         self._refused += 1
         self._turned_away.set()
         self._slots.pressed.set()
+        self._slots.exhausted.set()
 
     async def run(self) -> None:
         """Looks while half of the slots are taken, for ever: a worker that has enough may hold what another lacks."""
@@ -83,6 +90,7 @@ class Following:
 
     async def _look(self) -> None:
         self._turned_away.clear()
+        self._slots.exhausted.clear()
         reading = await self._looks.look()
         now = asyncio.get_running_loop().time()
         slots, held, refused = self._slots, self._slots.held, self._refused
@@ -118,8 +126,12 @@ class Following:
     async def _pause(self) -> None:
         await asyncio.sleep(LEAST_S)
         usual_s = DOUBLING_LOOK_S if self._limit.doubles else LOOK_S
-        try:
-            async with asyncio.timeout(usual_s * (0.5 + random.random()) - LEAST_S):
-                await self._turned_away.wait()
-        except TimeoutError:
-            pass
+        await _happened(self._turned_away, usual_s * (0.5 + random.random()) - LEAST_S)
+        if not self._slots.taken:
+            await _happened(self._slots.exhausted, SPARE_LOOK_S)
+
+
+async def _happened(event: asyncio.Event, within_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await event.wait()

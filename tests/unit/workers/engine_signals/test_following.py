@@ -33,7 +33,7 @@ class Told:
 
 @pytest.fixture(autouse=True)
 def _in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LOOK_S", "DOUBLING_LOOK_S", "LEAST_S"):
+    for name in ("LOOK_S", "DOUBLING_LOOK_S", "SPARE_LOOK_S", "LEAST_S"):
         monkeypatch.setattr(following, name, 0.01)
 
 
@@ -85,6 +85,29 @@ async def test_an_engine_that_tells_nothing_has_the_fixed_bound_and_that_is_said
             await eventually(lambda: slots.count == MOST // 2)
     assert [record.message for record in caplog.records] == ["engine_signals_missing", "engine_signals_found"]
     assert caplog.records[0].reason == "it has no page"  # type: ignore[attr-defined]
+
+
+async def test_an_engine_with_a_slot_to_spare_is_asked_less_often_until_the_last_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(following, "SPARE_LOOK_S", 600.0)
+    told = Told(Reading(0, 0))
+    async with followed(told) as (slots, engine):
+        await eventually(lambda: told.looks == 1)
+        told.reading = Reading(FIRST - 1, 0, tokens=1)
+        for _ in range(FIRST - 1):
+            await hold(slots, never, 10)
+        await eventually(lambda: told.looks == 2)
+        await asyncio.sleep(0.1)
+        assert told.looks == 2
+        told.reading = Reading(FIRST, 0, tokens=2)
+        await hold(slots, never, 10)
+        await eventually(lambda: slots.count == 2 * FIRST)
+        seen = told.looks
+        await asyncio.sleep(0.1)
+        assert told.looks == seen
+        engine.turned_away()
+        await eventually(lambda: told.looks > seen)
 
 
 async def test_signals_that_are_gone_for_a_moment_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
