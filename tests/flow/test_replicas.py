@@ -299,7 +299,7 @@ async def test_what_vllm_says_more_reaches_the_caller_and_the_price(
     assert charge.cost_microusd == 360 + 64 + 100
     asked = (await who_was_asked(servers)).asked[0].body
     assert asked["chat_template_kwargs"]["enable_thinking"] is True
-    assert asked["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+    assert (asked["stream_options"], asked["return_token_ids"]) == ({"include_usage": True}, True)
 
 
 async def test_a_prompt_is_counted_by_one_of_them(pooled: Stack, key: NewKey, servers: list[Upstream]) -> None:

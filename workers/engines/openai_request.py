@@ -35,14 +35,17 @@ class Asking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `reasoning`: `effort` sends `reasoning_effort`, `object` sends `reasoning: {effort, max_tokens}` (OpenRouter,
     DigitalOcean, another Penstock), `vllm` sends its effort, budget and `enable_thinking`, `none` sends nothing.
-    `cache`: `retention` sends OpenAI's key and retention, `marks` Anthropic's marks on parts (OpenRouter, DigitalOcean,
-    another Penstock); either only for a row with the ability prompt_cache. `body` is sent along as it is.
+    `continuous_usage` asks for the usage so far with every chunk, `token_ids` for the ids of a chunk's tokens: by
+    either, what is cut off is charged exactly. `cache`: `retention` sends OpenAI's key and retention, `marks`
+    Anthropic's marks on parts (OpenRouter, DigitalOcean, another Penstock); either only for a row with the ability
+    prompt_cache. `body` is sent along as it is.
     """
 
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     developer_role: Literal["system", "developer"] = "system"
     earlier_reasoning: Literal["reasoning_content", "reasoning"] | None = None
     continuous_usage: bool = False
+    token_ids: bool = False
     reasoning: Literal["effort", "object", "vllm", "none"] = "effort"
     cache: Literal["retention", "marks"] = "retention"
     body: dict[str, Any] = {}
@@ -75,6 +78,8 @@ def body(shape: Shape, chat: Chat) -> dict[str, Any]:
     }
     if asking.continuous_usage:
         fields["stream_options"]["continuous_usage_stats"] = True
+    if asking.token_ids:
+        fields["return_token_ids"] = True
     if sampling.max_output_tokens is not None:
         fields[asking.max_tokens_field] = sampling.max_output_tokens
     _add_sampling(fields, sampling)

@@ -7,6 +7,7 @@ import msgspec
 
 from schemas.chunks import Delta, Finish, FinishReason, ReasoningDelta, RefusalDelta, TextDelta, UsageReport
 from schemas.errors import EngineFailed
+from schemas.usage import Usage
 from workers.engines import openai_errors
 from workers.engines.event_stream import EventStream
 from workers.engines.openai_calls import CallPiece, Calls
@@ -34,18 +35,21 @@ class _Logprobs(msgspec.Struct):
 
 
 class Choice(msgspec.Struct):
-    """`stop_reason` is vLLM's: the stop sequence that was hit, or the number of a token that stops."""
+    """`stop_reason` and `token_ids` are vLLM's; the former is the stop sequence that was hit, or the id of a token that
+    stops."""
 
     index: int = 0
     delta: _Delta | None = None
     logprobs: _Logprobs | None = None
     finish_reason: str | None = None
     stop_reason: Any = None
+    token_ids: list[int] | None = None
 
 
 class _Chunk(msgspec.Struct):
     choices: list[Choice] | None = None
     usage: WireUsage | None = None
+    prompt_token_ids: list[int] | None = None
     error: Any = None
 
 
@@ -76,7 +80,7 @@ class ChatStream(EventStream[Delta]):
     What went wrong stands in `failure` and is to be raised after the deltas that came before it have been passed on.
     """
 
-    __slots__ = ("_calls", "_choices", "_ended", "_excludes")
+    __slots__ = ("_calls", "_choices", "_ended", "_excludes", "_input_tokens", "_output_tokens")
 
     def __init__(
         self, model: str, choices: int, secret: str | None = None, *, input_excludes_cache: bool = False
@@ -86,10 +90,13 @@ class ChatStream(EventStream[Delta]):
         self._excludes = input_excludes_cache
         self._calls: dict[int, Calls] = {}
         self._ended: set[int] = set()
+        self._input_tokens = 0
+        self._output_tokens = 0
 
     def _fold(self, events: list[bytes]) -> list[Delta]:
         deltas: list[Delta] = []
         usage: WireUsage | None = None
+        counted = self._input_tokens, self._output_tokens
         self.heard = True
         for event in events:
             if event == b"[DONE]":
@@ -108,6 +115,8 @@ class ChatStream(EventStream[Delta]):
                 break
             if chunk.usage is not None:
                 usage = chunk.usage
+            if chunk.prompt_token_ids:
+                self._input_tokens = len(chunk.prompt_token_ids)
             if chunk.choices:
                 for choice in chunk.choices:
                     self._choice(choice, deltas)
@@ -115,10 +124,14 @@ class ChatStream(EventStream[Delta]):
                     break
         if usage is not None:
             deltas.append(UsageReport(usage.canonical(self._excludes)))
+        elif counted != (self._input_tokens, self._output_tokens):
+            deltas.append(UsageReport(Usage(self._input_tokens, self._output_tokens)))
         return deltas
 
     def _choice(self, choice: Choice, deltas: list[Delta]) -> None:
         index, delta = choice.index, choice.delta
+        if choice.token_ids:
+            self._output_tokens += len(choice.token_ids)
         logprobs = None if choice.logprobs is None else choice.logprobs.content or None
         text = ""
         if delta is not None:

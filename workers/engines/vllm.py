@@ -10,7 +10,7 @@ class Options(openai_compatible.Options, frozen=True, forbid_unknown_fields=True
     """`engine_options` of a vllm row: those of an openai_compatible one, as vLLM wants them (0.32, 2026-11)."""
 
     earlier_reasoning: Literal["reasoning_content", "reasoning"] | None = "reasoning"
-    continuous_usage: bool = True
+    token_ids: bool = True
     reasoning: Literal["effort", "object", "vllm", "none"] = "vllm"
 
 

@@ -84,6 +84,7 @@ def test_what_a_row_can_change() -> None:
             max_tokens_field="max_completion_tokens",
             developer_role="developer",
             continuous_usage=True,
+            token_ids=True,
             body={"top_k": 5, "model": "never"},
         ),
     )
@@ -93,6 +94,7 @@ def test_what_a_row_can_change() -> None:
     assert "max_tokens" not in sent
     assert sent["messages"] == [{"role": "developer", "content": "Be brief."}]
     assert sent["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+    assert sent["return_token_ids"] is True
 
 
 def test_messages() -> None:

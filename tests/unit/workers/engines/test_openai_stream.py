@@ -333,6 +333,26 @@ def test_of_continuous_usage_one_report_a_batch_is_enough() -> None:
     ]
 
 
+def test_the_ids_of_tokens_are_counted_as_they_come_a_report_a_batch() -> None:
+    fold = ChatStream("m", 2)
+    opening = chunk({"index": 0, "delta": {"role": "assistant", "content": ""}}, prompt_token_ids=[1, 2, 3, 4])
+    assert fold.feed(opening) == [UsageReport(Usage(4, 0))]
+    # The other choice's opening tells the prompt once more; what a parser holds back has no text.
+    again = chunk({"index": 1, "delta": {"role": "assistant", "content": ""}}, prompt_token_ids=[1, 2, 3, 4])
+    words = chunk({"index": 0, "delta": {"content": "a"}, "token_ids": [7]})
+    held_back = chunk({"index": 1, "delta": {}, "token_ids": [8, 9]})
+    assert fold.feed(again + words + held_back) == [TextDelta("a"), UsageReport(Usage(4, 3))]
+    assert fold.feed(chunk({"index": 0, "delta": {"content": "b"}})) == [TextDelta("b")]
+
+
+def test_what_the_engine_counts_in_the_end_stands_above_what_was_counted_by_ids() -> None:
+    fold = ChatStream("m", 1)
+    fold.feed(chunk({"index": 0, "delta": {"content": "a"}, "token_ids": [7]}, prompt_token_ids=[1, 2]))
+    last = chunk({"index": 0, "delta": {}, "finish_reason": "stop", "token_ids": [2]})
+    counted = {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}}
+    assert fold.feed(last + event({"choices": [], "usage": counted})) == [Finish("stop"), UsageReport(Usage(3, 2, 1))]
+
+
 @pytest.mark.parametrize(
     ("error", "branch"),
     [

@@ -30,7 +30,8 @@ async def test_it_is_asked_in_its_own_words() -> None:
     body, _ = await asked_and_given()
     assert body["chat_template_kwargs"] == {"enable_thinking": True, "thinking": True}
     assert (body["reasoning_effort"], body["thinking_token_budget"]) == ("low", 64)
-    assert body["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+    assert body["stream_options"] == {"include_usage": True}
+    assert body["return_token_ids"] is True
     assert body["messages"][1] == {"role": "assistant", "content": "Four.", "reasoning": "Hm."}
 
 
@@ -41,9 +42,9 @@ async def test_its_reasoning_and_its_cached_tokens_come_through() -> None:
 
 
 async def test_a_row_may_say_otherwise() -> None:
-    options = {"reasoning": "none", "earlier_reasoning": None, "continuous_usage": False, "body": {"priority": 1}}
+    options = {"reasoning": "none", "earlier_reasoning": None, "token_ids": False, "body": {"priority": 1}}
     body, _ = await asked_and_given(engine_options=options)
-    assert not {"chat_template_kwargs", "reasoning_effort", "thinking_token_budget"} & body.keys()
+    assert not {"chat_template_kwargs", "reasoning_effort", "thinking_token_budget", "return_token_ids"} & body.keys()
     assert body["stream_options"] == {"include_usage": True}
     assert body["messages"][1] == {"role": "assistant", "content": "Four."}
     assert body["priority"] == 1
