@@ -165,17 +165,14 @@ def leave_the_engine_its_core() -> None:
 
 
 def bounds(seen: Report) -> list[Bound]:
-    """What is promised is for streams beside each other; one alone waits for every part in turn."""
+    """What is promised is for streams beside each other; one alone, which wakes every part in turn, is shown."""
     together = [each for each in seen.loads if each.at_once > 1]
     return [
         *(
             Bound(f"{each.title}: tokens/s", "of vLLM's own", median(each.shares), least=LEAST_SHARE)
             for each in together
         ),
-        *(
-            Bound(f"{each.title}: first token added, p50", "ms", each.added_ms, most=MOST_ADDED_MS)
-            for each in seen.loads
-        ),
+        *(Bound(f"{each.title}: first token added, p50", "ms", each.added_ms, most=MOST_ADDED_MS) for each in together),
         Bound("requests that failed", "", sum(each.failed for each in seen.loads), most=0),
     ]
 
